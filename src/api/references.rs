@@ -1,0 +1,80 @@
+//! References from a resource to a Secret, a ConfigMap or a connection. A binding refers only to its own namespace;
+//! a connection is cluster-scoped and names the namespace.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One key of a Secret in the binding's own namespace.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// name of the Secret.
+    pub name: String,
+    /// key in the Secret's data.
+    pub key: String,
+}
+
+/// One key of a Secret in a named namespace.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespacedSecretKeyRef {
+    /// namespace of the Secret.
+    pub namespace: String,
+    /// name of the Secret.
+    pub name: String,
+    /// key in the Secret's data.
+    pub key: String,
+}
+
+/// A `kubernetes.io/tls` Secret in a named namespace.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespacedSecretRef {
+    /// namespace of the Secret.
+    pub namespace: String,
+    /// name of the Secret.
+    pub name: String,
+}
+
+/// What kind of object holds a CA bundle.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CaKind {
+    /// A Secret.
+    Secret,
+    /// A `ConfigMap`.
+    ConfigMap,
+}
+
+/// A PEM bundle of CA certificates in a Secret or `ConfigMap` of the binding's own namespace.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct CaRef {
+    /// kind of the object: `Secret` or `ConfigMap`.
+    pub kind: CaKind,
+    /// name of the object.
+    pub name: String,
+    /// key in the object's data.
+    pub key: String,
+}
+
+/// A PEM bundle of CA certificates in a Secret or `ConfigMap` of a named namespace.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespacedCaRef {
+    /// kind of the object: `Secret` or `ConfigMap`.
+    pub kind: CaKind,
+    /// namespace of the object.
+    pub namespace: String,
+    /// name of the object.
+    pub name: String,
+    /// key in the object's data.
+    pub key: String,
+}
+
+/// The `VaultConnection` that a binding uses.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionRef {
+    /// name of the `VaultConnection`.
+    pub name: String,
+}

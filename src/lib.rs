@@ -1,0 +1,3 @@
+//! Keeps the JWT auth of HashiCorp Vault configured from Kubernetes resources, and proves that logins work.
+
+pub mod api;
