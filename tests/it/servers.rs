@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::lab::issuer::Behaviour;
 use crate::lab::process::{Process, Scratch};
-use crate::lab::{AUDIENCE, Behaviour, Issuer, KUBERNETES_AUTH, Lab, VaultServer, eventually, unique};
+use crate::lab::{AUDIENCE, Issuer, KUBERNETES_AUTH, Lab, VaultServer, eventually, unique};
 
 #[tokio::test]
 async fn a_service_account_of_the_control_plane_logs_in_to_vault() {

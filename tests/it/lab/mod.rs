@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 pub use control_plane::ControlPlane;
-pub use issuer::{Behaviour, Issuer};
+pub use issuer::Issuer;
 pub use vault::{VaultApi, VaultServer};
 
 pub type Fallible<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -9,7 +9,8 @@ use super::{Fallible, Lab, eventually};
 /// One running operator; killed when this is dropped, and its log shown if that happens in a panic.
 pub struct Operator {
     process: Process,
-    _scratch: Scratch,
+    /// Dropped after the process: it holds its log.
+    scratch: Option<Scratch>,
 }
 
 impl Operator {
@@ -21,11 +22,23 @@ impl Operator {
     /// The same with a kubeconfig and environment of one's own.
     pub fn start_with(kubeconfig: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Fallible<Self> {
         let scratch = Scratch::new()?;
+        let mut operator = Self::start_in(scratch.path(), kubeconfig, arguments, environment)?;
+        operator.scratch = Some(scratch);
+        Ok(operator)
+    }
+
+    /// The same with `operator.log` in a folder that stays.
+    pub fn start_in(
+        folder: &Path,
+        kubeconfig: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Fallible<Self> {
         let arguments: Vec<String> = ["run"].iter().chain(arguments).map(ToString::to_string).collect();
         let mut all = vec![("KUBECONFIG", kubeconfig.display().to_string()), ("RUST_BACKTRACE", "1".into())];
         all.extend(environment.iter().map(|(key, value)| (*key, (*value).to_owned())));
-        let process = Process::start(scratch.path(), "operator", &binary(), &arguments, &all)?;
-        Ok(Self { process, _scratch: scratch })
+        let process = Process::start(folder, "operator", &binary(), &arguments, &all)?;
+        Ok(Self { process, scratch: None })
     }
 
     pub fn pid(&self) -> u32 {
