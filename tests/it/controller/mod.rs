@@ -1,0 +1,5 @@
+//! The operator as its users meet it: resources are applied, and Vault and the statuses are looked at.
+
+mod invariants;
+mod life;
+mod scenario;
