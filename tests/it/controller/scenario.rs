@@ -192,6 +192,14 @@ impl Scenario {
         .await
     }
 
+    /// Waits until a binding's present generation was judged, whichever way.
+    pub(crate) async fn judged(&self, name: &str) -> VaultJwtBinding {
+        self.wait(name, &format!("{name} is judged"), |binding| {
+            binding.status.as_ref().map(|status| status.observed_generation) == binding.metadata.generation
+        })
+        .await
+    }
+
     /// Asks for a pass and waits until it is done.
     pub(crate) async fn nudge(&self, name: &str) -> VaultJwtBinding {
         let token = unique("at");
