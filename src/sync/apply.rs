@@ -30,6 +30,8 @@ pub enum Cause {
     MountMissing,
     /// Something else is mounted there.
     MountType(String),
+    /// Vault still waits for the issuer; the write goes on.
+    IssuerSlow,
     /// A policy that the role hands out could not be written.
     PolicyMissing(String),
 }
@@ -228,7 +230,7 @@ async fn write_config(context: &Context<'_>, config: &JwtConfig) -> Result<(), C
     let write = context.vault.write_config(&config.mount, &config.fields);
     match tokio::time::timeout(context.config_patience, write).await {
         Ok(written) => written.map_err(Cause::Vault)?,
-        Err(_) => return Err(Cause::Vault(VaultError::IssuerSlow { mount: config.mount.to_string() })),
+        Err(_) => return Err(Cause::IssuerSlow),
     }
     let found = context.vault.read_config(&config.mount).await.map_err(Cause::Vault)?;
     read_back(diff::fields(&config.fields, &found.unwrap_or_default()))

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::desired::ObjectId;
+use crate::desired::{Object, ObjectId};
 use crate::vault::{AuthMountInfo, Vault, VaultError};
 
 /// What one binding's last pass learnt.
@@ -18,6 +18,16 @@ pub struct Memory {
     pub(crate) mount_seen: bool,
     /// KV secrets that were seen equal to the desired data: their version then, and the data's digest.
     pub(crate) kv: HashMap<ObjectId, KvSeen>,
+}
+
+impl Memory {
+    /// Whether a KV entry's desired data is known to be other than at the last pass.
+    pub(crate) fn has_other_data(&self, object: &Object) -> bool {
+        match object {
+            Object::Kv(entry) => self.kv.get(&object.id()).is_some_and(|seen| seen.digest != digest(&entry.data)),
+            _ => false,
+        }
+    }
 }
 
 /// A KV version 2 secret that was seen equal to its desired data.
