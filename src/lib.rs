@@ -2,3 +2,6 @@
 
 pub mod api;
 pub mod commands;
+pub mod desired;
+pub mod sync;
+pub mod vault;
