@@ -350,3 +350,33 @@ impl Step<'_> {
         Some(ManagedObject { kind: self.id.kind, path: self.id.path.clone(), state, mount, keys })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_exists_and_is_not_recorded_is_taken_over_by_its_marker() {
+        use Takeover::{Everything, Nothing, Unmarked};
+        let (owner, none) = (Owner { cluster: "c".into(), namespace: "ns".into(), name: "b".into() }, BTreeSet::new());
+        let conflict = |action: &Action| matches!(action, Action::Conflict(_));
+        let taken = |action: &Action| *action == Action::TakeOver;
+        let adopted = |action: &Action| *action == Action::Adopt;
+        let updated = |action: &Action| *action == Action::Update;
+        let rows: [(Marked, bool, [&dyn Fn(&Action) -> bool; 3]); 6] = [
+            (Marked::Ours, false, [&taken, &taken, &taken]),
+            (Marked::Ours, true, [&updated, &updated, &updated]),
+            (Marked::Nobody, false, [&taken, &taken, &taken]),
+            (Marked::Nobody, true, [&conflict, &adopted, &adopted]),
+            (Marked::Other, false, [&conflict, &conflict, &adopted]),
+            (Marked::Other, true, [&conflict, &conflict, &adopted]),
+        ];
+        for (marked, differs, expected) in rows {
+            for (takeover, holds) in [Nothing, Unmarked, Everything].into_iter().zip(expected) {
+                let mode = Mode { correct: true, takeover, owner: &owner, contested: &none, lost: &none };
+                let action = existing(false, marked, differs, false, &mode);
+                assert!(holds(&action), "{marked:?}, differs: {differs}, {takeover:?}: {action:?}");
+            }
+        }
+    }
+}

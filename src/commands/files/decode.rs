@@ -9,25 +9,30 @@ use serde_ignored::Path;
 pub(super) struct Fault {
     /// The path of the field.
     pub field: Option<String>,
-    /// The line in the document, from 1 on.
+    /// The line in the document and the column, both from 1 on.
     pub line: Option<usize>,
+    pub column: Option<usize>,
     /// What is wrong, and what to do.
     pub message: String,
 }
 
 impl Fault {
     pub(super) fn at(field: &str, message: &str) -> Self {
-        Self { field: Some(field.to_owned()), line: None, message: message.to_owned() }
+        Self { field: Some(field.to_owned()), line: None, column: None, message: message.to_owned() }
     }
 
     /// The same fault in words that quote nothing of the document: parsers quote what they cannot use.
     pub(super) fn without_content(self) -> Self {
+        let field = self.field.as_deref().unwrap_or_default();
+        let of_data = ["data", "stringData", "binaryData"].iter().any(|data| field.contains(data));
         let message = if self.message.starts_with(UNKNOWN) {
             self.message
-        } else {
-            "cannot be read: `data` must map keys to base64 strings, `stringData` and a ConfigMap's `data` to plain \
-             strings; quote numbers and booleans"
+        } else if of_data {
+            "cannot be read: a Secret's `data` and `binaryData` must map keys to base64 strings, `stringData` and a \
+             ConfigMap's `data` to plain strings; quote numbers and booleans"
                 .to_owned()
+        } else {
+            "has a value of the wrong type; `kubectl explain` tells the right one".to_owned()
         };
         Self { message, ..self }
     }
@@ -37,7 +42,7 @@ const UNKNOWN: &str = "unknown field";
 
 /// Takes control characters out of what is shown, and cuts it.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(256).collect()
+    crate::sync::diff::cut(text)
 }
 
 /// What is wrong with a document that is no YAML.
@@ -46,11 +51,11 @@ pub(super) fn syntax(error: &serde_yaml::Error) -> Fault {
     let place = location.as_ref().map(|at| format!(" at line {} column {}", at.line(), at.column()));
     let text = error.to_string();
     let bare = place.as_deref().and_then(|place| text.find(place).map(|at| &text[..at])).unwrap_or(&text);
-    let column = location.as_ref().map(|at| format!("column {}: ", at.column())).unwrap_or_default();
     Fault {
         field: None,
-        line: location.map(|at| at.line()),
-        message: format!("{column}malformed YAML: {}; mind the indentation and quote special characters", clean(bare)),
+        line: location.as_ref().map(serde_yaml::Location::line),
+        column: location.as_ref().map(serde_yaml::Location::column),
+        message: format!("malformed YAML: {}; mind the indentation and quote special characters", clean(bare)),
     }
 }
 
@@ -74,7 +79,7 @@ where
         Ok(_) => Err(faults),
         Err(error) => {
             let path = error.path().to_string();
-            faults.push(wrong_value(&path, error.inner(), prefix));
+            faults.push(wrong_value(&path, error.inner(), text, prefix));
             Err(faults)
         }
     }
@@ -86,13 +91,14 @@ fn unknown_field(path: &str, text: Option<&str>, prefix: &str) -> Fault {
     Fault {
         field: Some(format!("{prefix}{path}")),
         line: text.and_then(|text| only_line_of(path, text)),
+        column: None,
         message: format!("{UNKNOWN}; remove it or correct its name (`kubectl explain` lists the fields{place})"),
     }
 }
 
-fn wrong_value(path: &str, error: &serde_yaml::Error, prefix: &str) -> Fault {
-    let text = error.to_string();
-    let mut message = text.as_str();
+fn wrong_value(path: &str, error: &serde_yaml::Error, text: Option<&str>, prefix: &str) -> Fault {
+    let whole = error.to_string();
+    let mut message = whole.as_str();
     // The parser puts the path before the message and the place behind it; both are shown elsewhere.
     if let Some((first, rest)) = message.split_once(": ")
         && !first.contains(' ')
@@ -104,23 +110,34 @@ fn wrong_value(path: &str, error: &serde_yaml::Error, prefix: &str) -> Fault {
     {
         message = &message[..end];
     }
-    Fault {
-        field: Some(format!("{prefix}{path}")).filter(|_| path != "."),
-        line: error.location().map(|at| at.line()),
-        message: clean(message).replace('`', "'"),
+    let at = error.location();
+    let line = at.as_ref().map(serde_yaml::Location::line).or_else(|| only_line_of(path, text?));
+    let column = at.as_ref().map(serde_yaml::Location::column);
+    let message = clean(message).replace('`', "'");
+    let path = if path == "." { "" } else { path };
+    // What is missing is named as the field that it is.
+    match message.strip_prefix("missing field '").and_then(|rest| rest.strip_suffix('\'')) {
+        Some(name) => {
+            let dot = if path.is_empty() { "" } else { "." };
+            Fault { field: Some(format!("{prefix}{path}{dot}{name}")), line, column, message: "must be set".to_owned() }
+        }
+        None => Fault { field: Some(format!("{prefix}{path}")).filter(|path| !path.is_empty()), line, column, message },
     }
 }
 
-/// The line of a field, when only one line of the document has a key of this name.
+/// The line of a field, when the document has a key of this name only once.
 fn only_line_of(path: &str, text: &str) -> Option<usize> {
-    let key = path.rsplit('.').next()?;
-    let has_key = |line: &str| {
-        let line = line.trim_start().trim_start_matches("- ").trim_start().trim_start_matches(['"', '\'']);
-        line.strip_prefix(key).is_some_and(|rest| rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':'))
+    let key = path.rsplit('.').next().filter(|key| !key.is_empty())?;
+    let keys_in = |line: &str| {
+        let is_key = |at: usize| {
+            let before = line[..at].chars().next_back().is_none_or(|c| c.is_whitespace() || "{,[\"'".contains(c));
+            before && line[at + key.len()..].trim_start_matches(['"', '\'']).trim_start().starts_with(':')
+        };
+        line.match_indices(key).filter(|(at, _)| is_key(*at)).count()
     };
-    let mut lines = text.lines().enumerate().filter(|(_, line)| has_key(line));
-    let (number, _) = lines.next()?;
-    lines.next().is_none().then_some(number + 1)
+    let mut lines = text.lines().enumerate().filter(|(_, line)| keys_in(line) > 0);
+    let (number, line) = lines.next()?;
+    (lines.next().is_none() && keys_in(line) == 1).then_some(number + 1)
 }
 
 /// A path as people write it: `spec.roles[0].name`.
@@ -133,5 +150,18 @@ fn dotted(path: &Path<'_>) -> String {
             parent => format!("{parent}.{}", clean(key)),
         },
         Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => dotted(parent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_named_only_when_it_is_sure() {
+        let text = "a: {mount: x}\nb:\n- \"other\" : mount\n- same: 1\n- same: 2\n";
+        for (path, line) in [("a.mount", Some(1)), ("b[0].other", Some(3)), ("b[1].same", None), ("no", None)] {
+            assert_eq!(only_line_of(path, text), line, "{path}");
+        }
     }
 }

@@ -72,6 +72,7 @@ pub(super) fn read(file: &str, text: &str, resources: &mut Resources, problems: 
         let report = |object: Option<String>, fault: Fault| FileProblem {
             file: file.to_owned(),
             line: Some(fault.line.map_or(place.line, |line| document.first_line + line)),
+            column: fault.column,
             document: Some(index + 1),
             object,
             field: fault.field,
@@ -158,10 +159,11 @@ impl Source<'_> {
     }
 
     fn decode<T: for<'de> Deserialize<'de>>(&self) -> Result<T, Vec<Fault>> {
-        match self.text {
-            Some(text) => decode::strict(serde_yaml::Deserializer::from_str(text), Some(text), self.prefix),
-            None => decode::strict(self.value.clone(), None, self.prefix),
+        if let Some(text) = self.text {
+            decode::strict::<T, _>(serde_yaml::Deserializer::from_str(text), Some(text), self.prefix)?;
         }
+        // The text knows the lines, but takes `5` for a string where one is wanted; the apiserver does not.
+        decode::strict(self.value.clone(), self.text, self.prefix)
     }
 
     /// As [`Self::decode`], for content that no message may quote.

@@ -21,6 +21,9 @@ pub struct FileProblem {
     /// The line, from 1 on; none when the file could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
+    /// The column, from 1 on, when it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
     /// The document in the file, from 1 on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub document: Option<usize>,
@@ -38,7 +41,7 @@ impl FileProblem {
     /// A problem of a file as a whole.
     #[must_use]
     pub fn of_file(file: String, message: String) -> Self {
-        Self { file, line: None, document: None, object: None, field: None, message }
+        Self { file, line: None, column: None, document: None, object: None, field: None, message }
     }
 
     fn unreadable(file: &Path, message: String) -> Self {
@@ -52,6 +55,7 @@ impl Place {
         FileProblem {
             file: self.file.clone(),
             line: Some(self.line),
+            column: None,
             document: Some(self.document),
             object: Some(object),
             field,
@@ -65,6 +69,9 @@ impl fmt::Display for FileProblem {
         f.write_str(&self.file)?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
+        }
+        if let Some(column) = self.column {
+            write!(f, ":{column}")?;
         }
         if let Some(document) = self.document {
             write!(f, ": document {document}")?;
