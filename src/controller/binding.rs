@@ -14,7 +14,7 @@ use super::events::News;
 use super::index::BindingRef;
 use super::outcome::{Class, Issue, Outcome};
 use super::{cluster, deletion, news, pace, status};
-use crate::api::binding::{Adoption, DriftMode};
+use crate::api::binding::DriftMode;
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::status::{Drift, ManagedObject, ObjectKind};
 use crate::api::{FINALIZER, VaultJwtBinding};
@@ -158,7 +158,7 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
     let generation = binding.metadata.generation.unwrap_or_default();
     let mode = Mode {
         correct: binding.spec.drift == DriftMode::Correct || state.status.observed_generation != generation,
-        adopt: binding.spec.adoption == Adoption::Adopt,
+        takeover: binding.spec.adoption.into(),
         owner: &owner,
         contested: &contest.contested,
         lost: &contest.lost,
@@ -168,7 +168,7 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
     let seen = sync::observe(&session.vault, &session.mounts, &desired.objects, &leftovers, &mut state.memory).await;
     let plan = sync::plan(&desired.objects, &leftovers, &managed, &seen, &mode);
     let announced = plan.announced(&managed);
-    if announced != managed && plan.steps.iter().any(|step| step.action.writes()) {
+    if announced != managed && plan.steps.iter().any(sync::Step::writes) {
         status::announce(binding, context, state, announced).await;
     }
     let expected = news::expected(&desired.objects, &state.memory);

@@ -17,7 +17,7 @@ use crate::api::binding::DeletionPolicy;
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::{FINALIZER, VaultJwtBinding};
 use crate::desired::ObjectId;
-use crate::sync::{self, Mode};
+use crate::sync::{self, Mode, Takeover};
 
 /// Looks at a binding that is being deleted.
 pub(crate) async fn look(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState) -> Action {
@@ -96,7 +96,7 @@ async fn clean(
     let owner = binding::owner(context, binding);
     let mode = Mode {
         correct: true,
-        adopt: false,
+        takeover: Takeover::Nothing,
         owner: &owner,
         contested: &BTreeSet::new(),
         lost: &contest.lost,

@@ -156,13 +156,17 @@ pub(crate) fn plan(
         other || !(recorded(scope.as_ref()) || marked(scope.as_ref()) == Marked::Ours)
     });
     let others_mark = scopes().into_iter().any(|scope| marked(scope) == Marked::Other);
+    let mark = if others_mark { Marked::Other } else { Marked::Nobody };
     let known = managed.is_some();
+    if changes.is_empty() && !write.mark.is_empty() {
+        changes.push(mode.owner.mark(mark));
+    }
     let action = if write.is_empty() {
         if known { Action::Keep } else { Action::TakeOver }
-    } else if (foreign || others_mark) && !contested && !mode.adopt {
+    } else if (foreign || others_mark) && !contested && !mode.takeover.covers(mark) {
         let who = if others_mark { "is marked as another binding's" } else { "has another value and nobody's marker" };
         Action::Conflict(format!("what exists there {who}"))
-    } else if changes.is_empty() {
+    } else if write.set.is_empty() && write.remove.is_empty() {
         // Equal, only the marker is missing.
         if known { Action::Update } else { Action::TakeOver }
     } else if known && !mode.correct {
