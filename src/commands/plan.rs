@@ -8,7 +8,6 @@ use super::pass::{self, Job, Targets};
 use super::progress::{Interrupted, Progress};
 use super::report::{BindingReport, ObjectReport, Outcome, Report};
 use super::{FilesArgs, INTERRUPTED, OutputArgs};
-use crate::desired::ObjectId;
 use crate::sync::apply::Cause;
 use crate::sync::{Action, Observation, Step};
 

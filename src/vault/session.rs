@@ -140,8 +140,8 @@ impl Vault {
         let revoke = async {
             let token = self.inner.login.lock().await.token.take();
             if let (Some(token), false) = (token, matches!(self.inner.credentials, Credentials::Token(_))) {
-                let request =
-                    Request::new("revoke", Method::POST, ApiPath::token(TokenOperation::Revoke), deadline).lane(Lane::Urgent);
+                let request = Request::new("revoke", Method::POST, ApiPath::token(TokenOperation::Revoke), deadline)
+                    .lane(Lane::Urgent);
                 if self.inner.server.send(&request, Some(&token.secret)).await.is_err() {
                     tracing::warn!("A Vault token could not be revoked; it ends with its TTL");
                 }
