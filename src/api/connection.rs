@@ -185,24 +185,24 @@ pub struct Grant {
     pub namespaces: NamespaceSelection,
     /// authMounts whose roles these namespaces may write. Who manages a mount's config speaks for every role on it:
     /// one mount per circle of trust.
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["path".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub auth_mounts: Vec<AuthMountGrant>,
     /// roles that a binding may own; `*` only as the last character.
-    #[schemars(with = "Set<NamePattern, 0, 64>")]
+    #[schemars(with = "Set<NamePattern, 0, 32>")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     /// policies that a binding may own; `*` only as the last character.
-    #[schemars(with = "Set<PolicyPattern, 0, 64>")]
+    #[schemars(with = "Set<PolicyPattern, 0, 32>")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
     /// attachablePolicies that a binding's roles may hand out; `*` only as the last character; never `root`.
-    #[schemars(with = "Set<PolicyPattern, 0, 64>")]
+    #[schemars(with = "Set<PolicyPattern, 0, 32>")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachable_policies: Vec<String>,
     /// policyRules bound what the rules of those policies may open: each rule must lie inside one of these.
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["path".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policy_rules: Vec<RuleGrant>,
@@ -210,12 +210,12 @@ pub struct Grant {
     #[serde(default)]
     pub raw_policies: bool,
     /// kv entries that a binding may write.
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["mount".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kv: Vec<KvGrant>,
     /// issuerHosts that Vault or the operator may be sent to for keys, discovery or tokens: `host` or `host:port`.
-    #[schemars(with = "Set<Host, 0, 64>")]
+    #[schemars(with = "Set<Host, 0, 32>")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issuer_hosts: Vec<String>,
     /// allowHttp permits `http:` URLs; otherwise only `https:`.
@@ -235,7 +235,7 @@ pub struct Grant {
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceSelection {
     /// names of namespaces.
-    #[schemars(with = "Set<Namespace, 0, 256>")]
+    #[schemars(with = "Set<Namespace, 0, 128>")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
     /// selector over the labels of namespaces.
@@ -287,7 +287,7 @@ pub struct KvGrant {
     #[schemars(with = "MountPath")]
     pub mount: String,
     /// paths below it, without `data/`; `*` only as the last character.
-    #[schemars(with = "Set<KvPattern, 1, 64>")]
+    #[schemars(with = "Set<KvPattern, 1, 16>")]
     pub paths: Vec<String>,
 }
 

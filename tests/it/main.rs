@@ -11,4 +11,5 @@
 mod lab;
 
 mod cli;
+mod crds;
 mod servers;

@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::rule::{matches, rule, schema, text};
 
-/// What CEL's `duration()` and ours both read. The digits are bounded so that no sum overflows.
-const DURATION: &str = r"^([0-9]{1,5}(\.[0-9]{1,9})?h|[0-9]{1,7}(\.[0-9]{1,9})?m|[0-9]{1,9}(\.[0-9]{1,9})?m?s)+$";
-const WHOLE_SECONDS: &str = "duration(self) == duration(string(duration(self).getSeconds()) + 's')";
+/// What CEL's `duration()` and ours both read. The digits are bounded so that no sum overflows, and so that each duration
+/// is a whole number of milliseconds.
+const DURATION: &str = r"^(\d{1,5}(\.\d{1,3})?h|\d{1,7}(\.\d{1,3})?m|\d{1,9}(\.\d{1,3})?s|\d{1,9}ms)+$";
+const WHOLE_SECONDS: &str = "duration(self).getMilliseconds() % 1000 == 0";
 const LONGEST: &str = "duration(self) <= duration('87600h')";
 
 fn when_duration(condition: &str) -> String {

@@ -8,7 +8,7 @@ use super::rule::{forbidden, matches, rule, schema, schema_of, text};
 const LOWER_SEGMENT: &str = "[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?";
 const LOWER_MESSAGE: &str = "must consist of lower-case letters, digits, '_', '-' and '.', and must begin and end with a \
     letter, a digit or '_': Vault lower-cases this name, so two spellings would be one object";
-const PATH: &str = "^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?(/[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?)*$";
+const PATH: &str = r"^\w([\w.-]*\w)?(/\w([\w.-]*\w)?)*$";
 const PATH_MESSAGE: &str = "must consist of segments of letters, digits, '_', '-' and '.', each beginning and ending with a \
     letter, a digit or '_', with one '/' between them and none at the ends";
 const ROOT: &str = "must not be 'root': that policy may do everything";
@@ -24,7 +24,7 @@ fn segment() -> Value {
 /// The path of the hand-run script: `data/` in a logical path.
 pub(super) fn logical() -> Value {
     let mut logical = rule(
-        "!self.matches(r'^(data|metadata)(/|$)')",
+        "!(self in ['data', 'metadata'] || self.startsWith('data/') || self.startsWith('metadata/'))",
         "must be the logical path, without 'data/' or 'metadata/': KV version 2 adds that itself",
     );
     // The static message stays for a reader that knows no messageExpression, and for `data` alone.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::name::{logical, no_dots};
 use super::rule::{rule, schema, text};
 
-const AUTHORITY: &str = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?";
+const AUTHORITY: &str = r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?";
 /// Visible ASCII without `"`, `#`, `<`, `>`, `\`, `^`, the back-quote, `{`, `|` and `}`.
 const URL_CHARACTERS: &str = r"[!$-;=?-\[\]_a-z~]";
 
@@ -47,18 +47,19 @@ schema! {
         "must be 'host' or 'host:port', without a scheme, a path or '*'",
     )]);
     /// Paths of KV secrets in a grant.
-    KvPattern => text(512, [
+    KvPattern => text(256, [
         rule(
-            r"self.matches(r'^([A-Za-z0-9_][A-Za-z0-9_./-]*)?(\*|[A-Za-z0-9_])$') && !self.contains('//')",
+            r"self.matches(r'^(\w[\w./-]*)?\*?$')",
             "must be the logical path of a secret, or the beginning of one with '*' as the last character",
         ),
+        rule("!self.contains('//')", "must not contain '//'"),
         no_dots(),
         logical(),
     ]);
     /// The path of an ACL rule.
     RulePath => text(512, [
         rule(
-            "self.matches(r'^[A-Za-z0-9_./+*{}@:=~,-]+$')",
+            r"self.matches(r'^[\w./+*{}@:=~,-]+$')",
             "must consist of letters, digits, the characters '_', '-', '.', '/', '+', '*', '@', ':', '=', '~' and ',', and \
              templates",
         ),
@@ -76,7 +77,7 @@ schema! {
             "must have '+' only as a whole segment: elsewhere Vault takes it literally or refuses it",
         ),
         rule(
-            r"!self.matches(r'[{}]') || self.matches(r'^([^{}]*\{\{identity\.[A-Za-z0-9._-]+\}\})+[^{}]*$')",
+            r"self.matches(r'^([^{}]|\{\{identity\.[\w.-]+\}\})*$')",
             "must have '{' and '}' only in a template '{{identity.…}}', without spaces",
         ),
     ]);
