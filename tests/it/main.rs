@@ -10,4 +10,5 @@
 #[allow(dead_code, reason = "shared with examples/lab; each uses a part")]
 mod lab;
 
+mod containment;
 mod servers;
