@@ -10,5 +10,6 @@
 #[allow(dead_code, reason = "shared with examples/lab; each uses a part")]
 mod lab;
 
+mod canonical;
 mod containment;
 mod servers;

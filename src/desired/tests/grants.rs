@@ -175,3 +175,23 @@ fn the_operator_is_not_sent_to_a_host_that_nobody_granted() {
     assert_one_problem(&desired, ProblemKind::NotGranted, field, "'issuerHosts'");
     assert_eq!(told(&changed(&[("/login", login("http://backstage.backstage.svc:7007/token"))])), Vec::<String>::new());
 }
+
+#[test]
+fn a_granted_deny_is_an_exclusion_and_a_rule_that_denies_needs_no_grant() {
+    let exclusion = json!({"path": "backstage/backend/data/users/secret*", "capabilities": ["deny"]});
+    denied("/0/policyRules/-", exclusion, "spec.policies[1].rules[0]", "'policyRules'");
+    let elsewhere = json!({"path": "backstage/backend/data/other/*", "capabilities": ["deny"]});
+    let grants = with(example_grants(), &[("/0/policyRules/-", elsewhere)]);
+    assert_eq!(told(&judge(example(), &example_references(), &grants)), Vec::<String>::new());
+    let rule = json!({"path": "sys/*", "capabilities": ["deny"]});
+    assert_eq!(told(&changed(&[("/policies/0/rules/-", rule)])), Vec::<String>::new());
+}
+
+#[test]
+fn sudo_and_every_other_capability_must_be_named() {
+    for capability in ["create", "read", "update", "patch", "delete", "list", "sudo"] {
+        let rule = json!([{"path": "backstage/backend/data/x", "capabilities": [capability]}]);
+        let desired = changed(&[("/policies/0/rules", rule)]);
+        assert_eq!(desired.problems.is_empty(), capability != "sudo", "{capability}");
+    }
+}
