@@ -76,8 +76,8 @@ impl<'d> Demand<'d> {
 
     fn denied(&self, namespace: &str) -> String {
         format!(
-            "no grant for namespace '{namespace}' allows {} here: ask whoever runs Vault to extend '{}' of its grant in the \
-             VaultConnection",
+            "namespace '{namespace}' is not granted {}: ask whoever runs Vault to extend '{}' of its grant in the \
+             VaultConnection (one grant must allow all parts of an object)",
             self.what, self.list
         )
     }

@@ -21,7 +21,7 @@ fn objects(spec: Value) -> Vec<Object> {
     desired.objects
 }
 
-fn spec(config: Value, roles: Value, policies: Value) -> Value {
+fn spec(config: &Value, roles: &Value, policies: &Value) -> Value {
     let auth = json!({"mount": "jwt", "config": config});
     json!({"connectionRef": {"name": "main"}, "auth": auth, "roles": roles, "policies": policies})
 }
@@ -87,14 +87,14 @@ async fn what_is_desired_is_what_vault_reads_back() {
         "supportedAlgorithms": ["RS256", "EdDSA", "ES256"],
     });
 
-    assert_all_read_back(&vault, spec(keys, json!([full, glob, bare]), policies)).await;
+    assert_all_read_back(&vault, spec(&keys, &json!([full, glob, bare]), &policies)).await;
     for config in [
         json!({"jwksUrl": issuer.jwks_url()}),
         json!({"jwksPairs": [{"url": issuer.jwks_url()}, {"url": format!("{}?second", issuer.jwks_url())}]}),
     ] {
-        assert_all_read_back(&vault, spec(config, json!([]), json!([]))).await;
+        assert_all_read_back(&vault, spec(&config, &json!([]), &json!([]))).await;
     }
     // A role that another left full is empty again once the bare one is written over it.
     let emptied = json!([{"name": "full", "boundAudiences": ["a"], "userClaim": "sub"}]);
-    assert_all_read_back(&vault, spec(json!({"jwksUrl": issuer.jwks_url()}), emptied, json!([]))).await;
+    assert_all_read_back(&vault, spec(&json!({"jwksUrl": issuer.jwks_url()}), &emptied, &json!([]))).await;
 }

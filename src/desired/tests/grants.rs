@@ -17,7 +17,7 @@ fn what_is_not_listed_is_denied_and_the_list_is_named() {
         ("/0/authMounts/0/manageConfig", json!(false), "spec.auth.config", "'authMounts[].manageConfig'"),
         ("/0/issuerHosts", json!([]), "spec.auth.config.jwksUrl", "the host 'backstage.backstage.svc:7007'"),
         ("/0/allowHttp", json!(false), "spec.auth.config.jwksUrl", "'allowHttp'"),
-        ("/0/roles", json!(["backstage-b*"]), "spec.roles[1].name", "the role 'backstage-user' here: ask"),
+        ("/0/roles", json!(["backstage-b*"]), "spec.roles[1].name", "not granted the role 'backstage-user': ask"),
         ("/0/policies", json!(["backstage-*"]), "spec.policies[0].name", "'policies'"),
         ("/0/attachablePolicies", json!(["backstage-*"]), "spec.roles[0].tokenPolicies[0]", "'attachablePolicies'"),
         ("/0/maxTokenTtl", json!("23h"), "spec.roles[0].tokenMaxTtl", "'maxTokenTtl'"),
