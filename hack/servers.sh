@@ -16,13 +16,15 @@ mkdir -p "$cache" "$folder/plugins"
 
 say() { printf '%s\n' "$*" >&2; }
 
-# Counts the packages that `go build -v` names, so that nine silent minutes are not taken for a hang.
+# Counts the packages that `go build -v` names, so that nine silent minutes are not taken for a hang. Other lines are
+# shown; whether the build went well is told by go's own exit status.
 progress() {
-    local name=$1 total=$2 done=0 start=$SECONDS shown=$SECONDS other=0 line
+    local name=$1 total=$2 done=0 start=$SECONDS shown=$SECONDS line
     while IFS= read -r line; do
         case $line in
-        */*|[a-z]*) if [[ $line == *' '* ]]; then say "$line"; else done=$((done + 1)); fi ;;
-        *) say "$line"; other=1 ;;
+        'go: downloading '*) ;;
+        *[![:graph:]]* | '') say "$line" ;;
+        *) done=$((done + 1)) ;;
         esac
         if [[ -t 2 ]]; then
             printf '\r%s: %d of at most %d packages, %ds ' "$name" "$done" "$total" $((SECONDS - start)) >&2
@@ -31,8 +33,7 @@ progress() {
             say "$name: $done of at most $total packages, $((SECONDS - start))s"
         fi
     done
-    [[ -t 2 ]] && printf '\r\033[K' >&2
-    return $other
+    if [[ -t 2 ]]; then printf '\r\033[K' >&2; fi
 }
 
 # build NAME MODULE_DIR PACKAGE [go build flags…]
@@ -60,12 +61,13 @@ provide() {
     elif [[ -x $cache/$name ]]; then found=$cache/$name
     else return 1
     fi
-    ln -sfn "$found" "$folder/$name"
+    # Not onto itself, should the folder be in PATH.
+    [[ $found -ef $folder/$name ]] || ln -sfn "$(cd "$(dirname "$found")" && pwd)/$(basename "$found")" "$folder/$name"
 }
 
 # One builder at a time: two of them would only halve each other's speed.
 exec 9>"$cache/.lock"
-flock 9
+if command -v flock >/dev/null; then flock 9; fi
 
 assets=${KUBEBUILDER_ASSETS:-}
 for name in kube-apiserver kube-controller-manager; do
@@ -82,13 +84,20 @@ provide vault "${VAULT_BIN:-}" || {
     build vault "$vault" github.com/hashicorp/vault -tags=minimal -ldflags='-s -w'
     provide vault ""
 }
-# The minimal Vault lacks this auth method. A plugin is registered under its file name, hence `kubernetes`.
-if [[ ! -x $cache/plugins/kubernetes ]]; then
-    mkdir -p "$cache/plugins"
-    build plugins/kubernetes "$vault" github.com/hashicorp/vault-plugin-auth-kubernetes/cmd/vault-plugin-auth-kubernetes \
-        -ldflags='-s -w'
+# A minimal Vault, as ours is, lacks the kubernetes auth method. A plugin is registered under its file name.
+plugin=github.com/hashicorp/vault-plugin-auth-kubernetes
+if [[ ! $folder/vault -ef $cache/vault ]] && grep -qaF $plugin "$folder/vault"; then
+    rm -f "$folder/plugins/kubernetes"
+else
+    if [[ ! -x $cache/plugins/kubernetes ]]; then
+        mkdir -p "$cache/plugins"
+        build plugins/kubernetes "$vault" $plugin/cmd/vault-plugin-auth-kubernetes -ldflags='-s -w'
+    fi
+    # Vault wants the plugin itself in its plugin folder, not a link that leads out of it.
+    if [[ ! $folder/plugins/kubernetes -nt $cache/plugins/kubernetes ]]; then
+        cp "$cache/plugins/kubernetes" "$cache/plugins/kubernetes.copy"
+        mv "$cache/plugins/kubernetes.copy" "$folder/plugins/kubernetes"
+    fi
 fi
-# Vault wants the plugin itself in its plugin folder, not a link that leads out of it.
-[[ $folder/plugins/kubernetes -nt $cache/plugins/kubernetes ]] || cp "$cache/plugins/kubernetes" "$folder/plugins/kubernetes"
 
 printf '%s\n' "$folder"

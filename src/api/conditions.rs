@@ -4,9 +4,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// The condition types of a binding and of a connection.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(IntoStaticStr, Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConditionType {
     /// The summary of all others.
     Ready,
@@ -38,7 +39,7 @@ pub enum ConditionStatus {
 }
 
 /// Why a condition has its status.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(IntoStaticStr, Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// All is as it should be.
     Succeeded,
@@ -98,6 +99,22 @@ pub enum Reason {
     TimedOut,
     /// A defect of the operator ended the pass.
     InternalError,
+}
+
+impl ConditionType {
+    /// The type as it stands in a condition.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl Reason {
+    /// The reason as it stands in a condition.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// One condition of a resource, as Kubernetes defines it.

@@ -1,0 +1,238 @@
+//! One pass over a `VaultJwtBinding`: ask `desired` what should be, make it so through `sync`, write what happened.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+
+use super::conditions::{self, Phase};
+use super::connections::Session;
+use super::context::{BindingState, Context};
+use super::events::News;
+use super::index::BindingRef;
+use super::outcome::{Class, Issue, Outcome};
+use super::{cluster, deletion, news, pace, status};
+use crate::api::binding::{Adoption, DriftMode};
+use crate::api::conditions::{ConditionType, Reason};
+use crate::api::status::{Drift, ManagedObject, ObjectKind};
+use crate::api::{FINALIZER, VaultJwtBinding};
+use crate::desired::{self, Granted, ObjectId, ProblemKind};
+use crate::sync::{self, Mode, Owner};
+
+/// What a pass came to.
+#[derive(Default)]
+pub(crate) struct Pass {
+    pub(crate) outcome: Outcome,
+    /// What is owned now; none when the pass did not get to know.
+    pub(crate) managed: Option<Vec<ManagedObject>>,
+    pub(crate) drift: Vec<Drift>,
+    pub(crate) news: Vec<News>,
+}
+
+impl Pass {
+    /// A pass that one issue ended before Vault was looked at.
+    pub(crate) fn ended(issue: Issue) -> Self {
+        let all = [ConditionType::Accepted, ConditionType::ResolvedRefs, ConditionType::Synced];
+        let unknown = all.into_iter().filter(|type_| *type_ != issue.condition).collect();
+        Self { outcome: Outcome { issues: vec![issue], unknown }, ..Self::default() }
+    }
+}
+
+/// Reconciles one binding.
+pub(crate) async fn reconcile(binding: Arc<VaultJwtBinding>, context: Arc<Context>) -> Action {
+    let mut state = context.take_state(&binding);
+    let action = look(&binding, &context, &mut state).await;
+    context.put_state(&binding, state);
+    action
+}
+
+async fn look(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState) -> Action {
+    if binding.metadata.deletion_timestamp.is_some() {
+        return deletion::look(binding, context, state).await;
+    }
+    if binding.spec.suspend {
+        status::write(binding, context, state, &Phase::Suspended, None).await;
+        return Action::await_change();
+    }
+    if !binding.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+        && let Err(error) = cluster::add_finalizer(&context.operator.client, binding).await
+    {
+        tracing::info!(%error, "Finalizer was not added, trying again");
+        return Action::requeue(pace::jitter(Duration::from_secs(1)));
+    }
+    let settled = state.status.observed_generation == binding.metadata.generation.unwrap_or_default();
+    let pass = bounded(binding, pass(binding, context, state)).await;
+    finish(binding, context, state, pass, settled).await
+}
+
+/// A pass within its `spec.timeout`.
+async fn bounded(binding: &VaultJwtBinding, pass: impl Future<Output = Pass>) -> Pass {
+    let limit = binding.spec.timeout.parse().unwrap_or(Duration::from_secs(30)).max(Duration::from_secs(1));
+    tokio::time::timeout(limit, pass).await.unwrap_or_else(|_| {
+        Pass::ended(Issue::new(
+            Class::Unavailable,
+            ConditionType::Synced,
+            Reason::TimedOut,
+            format!("The pass took longer than spec.timeout ({}); Vault or the apiserver is slow", binding.spec.timeout.0),
+        ))
+    })
+}
+
+/// Writes what happened and says when to look again.
+async fn finish(
+    binding: &VaultJwtBinding,
+    context: &Context,
+    state: &mut BindingState,
+    pass: Pass,
+    settled: bool,
+) -> Action {
+    let Pass { outcome, managed, drift, news } = pass;
+    state.failures = if outcome.wants_retry() { state.failures.saturating_add(1) } else { 0 };
+    let interval = binding.spec.interval.parse().unwrap_or(Duration::from_secs(300)).max(Duration::from_secs(30));
+    let wait = pace::next(&outcome, interval, state.failures);
+    let before = conditions::find(&state.status.conditions, ConditionType::Ready).cloned();
+    let phase = Phase::Ended(outcome);
+    let written = status::write(binding, context, state, &phase, Some((managed, drift))).await;
+    let after = conditions::find(&state.status.conditions, ConditionType::Ready);
+    let about = binding.object_ref(&());
+    let corrected = if settled { news } else { Vec::new() };
+    for news in corrected.into_iter().chain(news::transition(before.as_ref(), after)) {
+        context.events.publish(&about, news).await;
+    }
+    if written { Action::requeue(wait) } else { Action::requeue(pace::jitter(Duration::from_secs(2))) }
+}
+
+async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState) -> Pass {
+    let this = BindingRef::from_obj(binding);
+    let namespace = binding.namespace().unwrap_or_default();
+    let session = match session(binding, context, &namespace) {
+        Ok(session) => session,
+        Err(issue) => return Pass::ended(issue),
+    };
+    let Some(connection) = context.vault_connections.get(&kube::runtime::reflector::ObjectRef::new(
+        &binding.spec.connection_ref.name,
+    )) else {
+        return Pass::ended(connection_missing(binding));
+    };
+    let references = desired::references(&binding.spec);
+    let references = match cluster::resolve(&context.operator.client, &namespace, references).await {
+        Ok(references) => references,
+        Err(error) => {
+            return Pass::ended(Issue::new(
+                Class::Unavailable,
+                ConditionType::ResolvedRefs,
+                Reason::ReferenceNotFound,
+                error.to_string(),
+            ));
+        }
+    };
+    let labels = context.labels_of(&namespace);
+    let granted = Granted::select(&connection.spec.grants, &namespace, &labels);
+    let mut desired = desired::desired(&binding.spec, &references, &granted);
+    let mut outcome = Outcome { issues: desired.problems.iter().map(Issue::of_problem).collect(), unknown: Vec::new() };
+
+    let refused = ids(&desired.problems, |kind| matches!(kind, ProblemKind::Invalid | ProblemKind::NotGranted));
+    let contest = {
+        let mut index = context.index();
+        let rivals = index.refuse(&this, refused);
+        context.trigger(rivals);
+        index.contest(&this, |other| context.same_vault(&connection, other))
+    };
+    let lost = contest.lost.clone();
+    desired.objects.retain(|object| !lost.contains(&object.id()));
+    outcome.issues.extend(lost.iter().map(|id| {
+        Issue::new(
+            Class::Rejected,
+            ConditionType::Accepted,
+            Reason::Conflict,
+            format!("{id}: an older binding claims it too; choose another name, or remove it there"),
+        )
+    }));
+    // What may become right again by itself, or is somebody else's in part, is neither wanted nor left over.
+    let mut unknown = ids(&desired.problems, |kind| kind != ProblemKind::NotGranted);
+    unknown.extend(lost.iter().filter(|id| id.kind == ObjectKind::Kv).cloned());
+
+    let owner = owner(context, binding);
+    let generation = binding.metadata.generation.unwrap_or_default();
+    let mode = Mode {
+        correct: binding.spec.drift == DriftMode::Correct || state.status.observed_generation != generation,
+        adopt: binding.spec.adoption == Adoption::Adopt,
+        owner: &owner,
+        contested: &contest.contested,
+        lost: &contest.lost,
+    };
+    let managed = state.status.managed_objects.clone();
+    let leftovers = sync::plan::leftovers(&managed, &desired.objects, &unknown);
+    let seen = sync::observe(&session.vault, &session.mounts, &desired.objects, &leftovers, &mut state.memory).await;
+    let plan = sync::plan(&desired.objects, &leftovers, &managed, &seen, &mode);
+    let announced = plan.announced(&managed);
+    if announced != managed && plan.steps.iter().any(|step| step.action.writes()) {
+        status::announce(binding, context, state, announced).await;
+    }
+    let expected = news::expected(&desired.objects, &state.memory);
+    let apply = sync::apply::Context {
+        vault: &session.vault,
+        mounts: &session.mounts,
+        owner: &owner,
+        config_patience: Duration::from_secs(20),
+        progress: &|_| {},
+    };
+    let report = sync::apply(&apply, &plan, &managed, &seen, &mut state.memory).await;
+    let news = news::of_report(&report, &expected);
+    outcome.issues.extend(report.failures.iter().map(Issue::of_failure));
+    outcome.issues.extend(news::drift_issue(&report.drift));
+    Pass { outcome, managed: Some(report.managed), drift: report.drift, news }
+}
+
+/// The session that a binding works with.
+pub(crate) fn session(binding: &VaultJwtBinding, context: &Context, namespace: &str) -> Result<Session, Issue> {
+    let name = &binding.spec.connection_ref.name;
+    let known = context.vault_connections.get(&kube::runtime::reflector::ObjectRef::new(name));
+    let live = match (known, context.connections.get(name)) {
+        (None, _) => return Err(connection_missing(binding)),
+        (Some(_), Some(live)) => live,
+        (Some(_), None) => {
+            return Err(Issue::new(
+                Class::Waiting,
+                ConditionType::Synced,
+                Reason::ConnectionNotReady,
+                format!("VaultConnection '{name}' is not ready yet; see its status"),
+            ));
+        }
+    };
+    match live.trouble() {
+        None => Ok(live.session(namespace)),
+        Some(issue) => Err(Issue {
+            class: Class::Waiting,
+            condition: ConditionType::Synced,
+            reason: if issue.reason == Reason::VaultSealed { issue.reason } else { Reason::ConnectionNotReady },
+            message: format!("VaultConnection '{name}': {}", issue.message),
+            retry_after: issue.retry_after,
+        }),
+    }
+}
+
+fn connection_missing(binding: &VaultJwtBinding) -> Issue {
+    let name = &binding.spec.connection_ref.name;
+    Issue::new(
+        Class::Waiting,
+        ConditionType::ResolvedRefs,
+        Reason::ConnectionNotFound,
+        format!("spec.connectionRef: VaultConnection '{name}' does not exist; create it"),
+    )
+}
+
+/// Whose objects a binding's are.
+pub(crate) fn owner(context: &Context, binding: &VaultJwtBinding) -> Owner {
+    Owner {
+        cluster: context.cluster.clone(),
+        namespace: binding.namespace().unwrap_or_default(),
+        name: binding.name_any(),
+    }
+}
+
+fn ids(problems: &[desired::Problem], kinds: impl Fn(ProblemKind) -> bool) -> BTreeSet<ObjectId> {
+    problems.iter().filter(|problem| kinds(problem.kind)).filter_map(|problem| problem.object.clone()).collect()
+}

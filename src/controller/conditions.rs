@@ -1,0 +1,154 @@
+//! From the outcome of a pass to the conditions of a status. Pure; keeps the invariants of kstatus and Flux: `Ready` is
+//! always there, `Reconciling` and `Stalled` only while true and never both, a transition time moves only with its status.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use super::outcome::{Issue, Outcome};
+use crate::api::conditions::{Condition, ConditionStatus, ConditionType, Reason};
+
+/// Longest message of a condition, in bytes.
+const MESSAGE: usize = 1024;
+
+/// What the object is going through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// A first pass of this generation is under way.
+    Started,
+    /// A pass ended.
+    Ended(Outcome),
+    /// `suspend: true`.
+    Suspended,
+    /// The object is being deleted, and something holds it up.
+    Deleting(Outcome),
+}
+
+/// A condition before it is merged with the one that stands.
+pub(crate) struct Draft {
+    type_: ConditionType,
+    status: ConditionStatus,
+    reason: Reason,
+    message: String,
+}
+
+impl Draft {
+    pub(crate) fn new(
+        type_: ConditionType,
+        status: ConditionStatus,
+        reason: Reason,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { type_, status, reason, message: message.into() }
+    }
+}
+
+/// The conditions of a phase: those of `parts`, each judged by the outcome, and the summary.
+pub(crate) fn drafts(phase: &Phase, parts: &[(ConditionType, &str)], success: &str) -> Vec<Draft> {
+    use ConditionStatus::{False, True, Unknown};
+    let pending = |type_| Draft::new(type_, Unknown, Reason::Pending, "Not looked at yet");
+    let mut drafts: Vec<Draft> = match phase {
+        Phase::Started | Phase::Suspended => parts.iter().map(|(type_, _)| pending(*type_)).collect(),
+        Phase::Ended(outcome) | Phase::Deleting(outcome) => parts
+            .iter()
+            .map(|(type_, fine)| {
+                let issues: Vec<&Issue> = outcome.issues.iter().filter(|issue| issue.condition == *type_).collect();
+                match issues.iter().min_by_key(|issue| issue.class) {
+                    Some(worst) => Draft::new(*type_, False, worst.reason, join(&issues)),
+                    None if outcome.unknown.contains(type_) => pending(*type_),
+                    None => Draft::new(*type_, True, Reason::Succeeded, *fine),
+                }
+            })
+            .collect(),
+    };
+    match phase {
+        Phase::Started => {
+            drafts.push(Draft::new(ConditionType::Ready, Unknown, Reason::Progressing, "The first pass is under way"));
+            drafts.push(Draft::new(
+                ConditionType::Reconciling,
+                True,
+                Reason::Progressing,
+                "The first pass is under way",
+            ));
+        }
+        Phase::Suspended => drafts.push(Draft::new(
+            ConditionType::Ready,
+            False,
+            Reason::Suspended,
+            "Suspended: Vault is neither compared nor written; remove `suspend` to go on",
+        )),
+        Phase::Ended(outcome) | Phase::Deleting(outcome) => match outcome.worst() {
+            None => drafts.push(Draft::new(ConditionType::Ready, True, Reason::Succeeded, success)),
+            Some(worst) => {
+                let all: Vec<&Issue> = outcome.issues.iter().collect();
+                drafts.push(Draft::new(ConditionType::Ready, False, worst.reason, join(&all)));
+                // While it is being deleted the object is in no steady state, whatever is in the way.
+                let stalled = outcome.is_stalled() && !matches!(phase, Phase::Deleting(_));
+                drafts.push(if stalled {
+                    Draft::new(ConditionType::Stalled, True, worst.reason, &worst.message)
+                } else {
+                    Draft::new(ConditionType::Reconciling, True, Reason::ProgressingWithRetry, &worst.message)
+                });
+            }
+        },
+    }
+    drafts
+}
+
+/// The worst issue first, the others behind it, each once.
+fn join(issues: &[&Issue]) -> String {
+    let mut sorted: Vec<&&Issue> = issues.iter().collect();
+    sorted.sort_by_key(|issue| issue.class);
+    let mut messages: Vec<&str> = Vec::new();
+    for issue in sorted {
+        if !messages.contains(&issue.message.as_str()) {
+            messages.push(&issue.message);
+        }
+    }
+    messages.join(". ")
+}
+
+/// Merges drafts into the conditions that stand. A condition that is not drafted is removed.
+pub(crate) fn merge(standing: &[Condition], drafts: Vec<Draft>, generation: i64, now: Timestamp) -> Vec<Condition> {
+    drafts
+        .into_iter()
+        .map(|draft| {
+            let type_ = draft.type_.as_str().to_owned();
+            let since = standing
+                .iter()
+                .find(|condition| condition.type_ == type_ && condition.status == draft.status)
+                .map_or(Time(now), |condition| condition.last_transition_time.clone());
+            Condition {
+                type_,
+                status: draft.status,
+                reason: draft.reason.as_str().to_owned(),
+                message: cut(&draft.message),
+                last_transition_time: since,
+                observed_generation: generation,
+            }
+        })
+        .collect()
+}
+
+/// A message of one line and bounded length.
+fn cut(message: &str) -> String {
+    let mut text: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.len() > MESSAGE {
+        let end = (0..=MESSAGE - 3).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// The condition of a type.
+pub(crate) fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_.as_str())
+}
+
+/// The generation that was dealt with to the end: ready, stalled or suspended.
+pub(crate) fn observed(conditions: &[Condition], generation: i64, before: i64) -> i64 {
+    let is = |type_, status| find(conditions, type_).is_some_and(|condition| condition.status == status);
+    let suspended = find(conditions, ConditionType::Ready).is_some_and(|c| c.reason == Reason::Suspended.as_str());
+    let settled = is(ConditionType::Ready, ConditionStatus::True) || is(ConditionType::Stalled, ConditionStatus::True);
+    if settled || suspended { generation } else { before }
+}

@@ -1,0 +1,101 @@
+//! One pass over a `VaultConnection`: is Vault there, does it let the operator in, is the token fresh.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+
+use super::conditions::{self, Phase};
+use super::context::Context;
+use super::outcome::{Class, Issue, Outcome};
+use super::{cluster, pace};
+use crate::api::conditions::{ConditionType, Reason};
+use crate::api::status::ConnectionStatus;
+use crate::api::{REQUESTED_AT, VaultConnection};
+
+const INTERVAL: Duration = Duration::from_secs(60);
+const PARTS: [(ConditionType, &str); 2] = [
+    (ConditionType::Reachable, "Vault answers"),
+    (ConditionType::Authenticated, "Vault let the operator log in"),
+];
+
+/// Reconciles one connection.
+pub(crate) async fn reconcile(connection: Arc<VaultConnection>, context: Arc<Context>) -> Action {
+    let name = connection.name_any();
+    if connection.metadata.deletion_timestamp.is_some() {
+        return Action::await_change();
+    }
+    let mut outcome = Outcome::default();
+    let mut renew_at = None;
+    let opened = context.connections.open(&name, &connection.spec, &context.operator).await;
+    let changed = match opened {
+        Ok(live) => {
+            let fresh = !context.has_seen(&connection);
+            let result = look(&live).await;
+            renew_at = live.shared().and_then(|session| session.vault.renew_at());
+            let issue = result.err();
+            outcome.issues.extend(issue.clone());
+            live.set_trouble(issue) || fresh
+        }
+        Err(issue) => {
+            // What it referred to is gone or wrong: nothing may go on with the old credentials.
+            let old = context.connections.remove(&name);
+            if let Some(old) = &old {
+                old.close().await;
+            }
+            outcome.issues.push(issue);
+            old.is_some()
+        }
+    };
+    if outcome.issues.iter().any(|issue| issue.condition == ConditionType::Reachable) {
+        outcome.unknown.push(ConditionType::Authenticated);
+    }
+    let failures = context.count_failures(&connection, outcome.wants_retry());
+    let wait = pace::next(&outcome, INTERVAL, failures);
+    write_status(&connection, &context, outcome).await;
+    if changed {
+        context.trigger_users_of(&name).await;
+    }
+    let renew = renew_at.map(|at: Instant| at.saturating_duration_since(Instant::now()).max(Duration::from_secs(1)));
+    Action::requeue(renew.map_or(wait, |renew| renew.min(wait)))
+}
+
+/// Whether Vault is there and lets the operator in.
+async fn look(live: &super::connections::Connection) -> Result<(), Issue> {
+    let health = live.server.health().await.map_err(|error| Issue::of_vault(&error, ConditionType::Reachable))?;
+    let unavailable = |reason, message: &str| {
+        Err(Issue::new(Class::Unavailable, ConditionType::Reachable, reason, message))
+    };
+    if !health.initialized {
+        return unavailable(Reason::VaultUnavailable, "Vault is not initialized; run `vault operator init`");
+    }
+    if health.sealed {
+        return unavailable(Reason::VaultSealed, "Vault is sealed; unseal it");
+    }
+    match live.shared() {
+        Some(session) => {
+            session.vault.authenticate().await.map_err(|error| Issue::of_vault(&error, ConditionType::Authenticated))
+        }
+        None => Ok(()),
+    }
+}
+
+async fn write_status(connection: &VaultConnection, context: &Context, outcome: Outcome) {
+    let generation = connection.metadata.generation.unwrap_or_default();
+    let before = context.last_connection_status(connection);
+    let drafts = conditions::drafts(&Phase::Ended(outcome), &PARTS, "Vault is reachable and the operator is logged in");
+    let conditions = conditions::merge(&before.conditions, drafts, generation, context.now());
+    let status = ConnectionStatus {
+        observed_generation: conditions::observed(&conditions, generation, before.observed_generation),
+        last_handled_reconcile_at: connection.annotations().get(REQUESTED_AT).cloned(),
+        conditions,
+    };
+    if status == before {
+        return;
+    }
+    match cluster::write_status(&context.operator.client, connection, &status).await {
+        Ok(_) => context.remember_connection_status(connection, status),
+        Err(error) => tracing::warn!(name = connection.name_any(), %error, "Status of connection was not written"),
+    }
+}

@@ -1,0 +1,333 @@
+//! The live connections: for each `VaultConnection` one server with its limits, and one token per identity. A changed
+//! spec or credential makes a new one and revokes the token of the old one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
+use kube::Client;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::cluster;
+use crate::api::conditions::{ConditionType, Reason};
+use crate::api::connection::{ConnectionAuth, VaultConnectionSpec};
+use crate::api::names::MountPath;
+use crate::api::references::{CaKind, NamespacedSecretKeyRef};
+use crate::controller::outcome::{Class, Issue};
+use crate::desired::Lookup;
+use crate::sync::Mounts;
+use crate::vault::{Credentials, JwtSource, Server, ServerSettings, Vault, VaultError};
+
+/// Where a pod finds its own token.
+const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// One identity on one Vault.
+#[derive(Clone)]
+pub(crate) struct Session {
+    pub(crate) vault: Vault,
+    pub(crate) mounts: Arc<Mounts>,
+}
+
+/// One live connection.
+pub(crate) struct Connection {
+    pub(crate) server: Server,
+    identity: Identity,
+    /// Of the spec and of everything it refers to.
+    fingerprint: u64,
+    sessions: Mutex<HashMap<Option<String>, Session>>,
+    /// What the last look at it found, when that was not good.
+    trouble: RwLock<Option<Issue>>,
+}
+
+/// Who the operator is to a Vault.
+enum Identity {
+    /// The same for all bindings.
+    Shared(Box<dyn Fn() -> Credentials + Send + Sync>),
+    /// A ServiceAccount of each binding's namespace.
+    PerNamespace(Box<dyn Fn(&str) -> Credentials + Send + Sync>),
+}
+
+impl Connection {
+    /// The session for bindings of a namespace.
+    pub(crate) fn session(&self, namespace: &str) -> Session {
+        let (key, credentials): (_, Box<dyn Fn() -> Credentials + '_>) = match &self.identity {
+            Identity::Shared(make) => (None, Box::new(make)),
+            Identity::PerNamespace(make) => (Some(namespace.to_owned()), Box::new(|| make(namespace))),
+        };
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions
+            .entry(key)
+            .or_insert_with(|| Session {
+                vault: Vault::new(self.server.clone(), credentials()),
+                mounts: Arc::default(),
+            })
+            .clone()
+    }
+
+    /// The one session of all bindings, where there is one.
+    pub(crate) fn shared(&self) -> Option<Session> {
+        matches!(self.identity, Identity::Shared(_)).then(|| self.session(""))
+    }
+
+    pub(crate) fn trouble(&self) -> Option<Issue> {
+        self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records what a look found; says whether it changed between good and not good.
+    pub(crate) fn set_trouble(&self, issue: Option<Issue>) -> bool {
+        let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = trouble.is_some() != issue.is_some();
+        *trouble = issue;
+        changed
+    }
+
+    /// Revokes all its tokens.
+    pub(crate) async fn close(&self) {
+        let sessions: Vec<Session> = {
+            let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.drain().map(|(_, session)| session).collect()
+        };
+        join_all(sessions.iter().map(|session| session.vault.close())).await;
+    }
+}
+
+/// All live connections, by name.
+#[derive(Default)]
+pub(crate) struct Connections(RwLock<HashMap<String, Arc<Connection>>>);
+
+impl Connections {
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Connection>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Puts a connection in place of the one of that name, if it differs; gives the live one and the one to close.
+    fn put(&self, name: &str, new: Connection) -> (Arc<Connection>, Option<Arc<Connection>>) {
+        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match map.get(name) {
+            Some(live) if live.fingerprint == new.fingerprint => (live.clone(), None),
+            _ => {
+                let new = Arc::new(new);
+                let old = map.insert(name.to_owned(), new.clone());
+                (new, old)
+            }
+        }
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> Option<Arc<Connection>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(name)
+    }
+
+    /// Revokes every token.
+    pub(crate) async fn close(&self) {
+        let all: Vec<Arc<Connection>> =
+            self.0.write().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, live)| live).collect();
+        join_all(all.iter().map(|live| live.close())).await;
+    }
+
+    /// The live connection for a spec; what it replaces is closed.
+    pub(crate) async fn open(
+        &self,
+        name: &str,
+        spec: &VaultConnectionSpec,
+        operator: &Operator,
+    ) -> Result<Arc<Connection>, Issue> {
+        let (live, old) = self.put(name, build(spec, operator).await?);
+        if let Some(old) = old {
+            old.close().await;
+        }
+        Ok(live)
+    }
+}
+
+/// What the operator itself is in the cluster.
+#[derive(Clone)]
+pub(crate) struct Operator {
+    pub(crate) client: Client,
+    /// Its ServiceAccount, where a token of it has to be requested: namespace and name.
+    pub(crate) service_account: Option<(String, String)>,
+}
+
+async fn build(spec: &VaultConnectionSpec, operator: &Operator) -> Result<Connection, Issue> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    // Grants are no part of a connection's identity: changing them must not cost a login.
+    let bare = VaultConnectionSpec { grants: Vec::new(), ..spec.clone() };
+    serde_json::to_string(&bare).unwrap_or_default().hash(&mut hasher);
+
+    let client = &operator.client;
+    let tls = spec.tls.clone().unwrap_or_default();
+    let mut ca_pem = None;
+    if let Some(ca) = &tls.ca_ref {
+        let pem = lookup(client, ca.kind, &ca.namespace, &ca.name, &ca.key, "spec.tls.caRef").await?;
+        pem.expose_secret().hash(&mut hasher);
+        ca_pem = Some(pem.expose_secret().as_bytes().to_vec());
+    }
+    let mut client_identity_pem = None;
+    if let Some(pair) = &tls.client_certificate_ref {
+        let field = "spec.tls.clientCertificateRef";
+        let certificate = lookup(client, CaKind::Secret, &pair.namespace, &pair.name, "tls.crt", field).await?;
+        let key = lookup(client, CaKind::Secret, &pair.namespace, &pair.name, "tls.key", field).await?;
+        let pem = format!("{}\n{}", certificate.expose_secret(), key.expose_secret());
+        pem.hash(&mut hasher);
+        client_identity_pem = Some(SecretString::from(pem));
+    }
+    let (identity, secret) = identity(&spec.auth, operator).await?;
+    secret.map(|secret| secret.expose_secret().to_owned()).hash(&mut hasher);
+    let server = Server::new(ServerSettings {
+        address: spec.address.clone(),
+        namespace: spec.vault_namespace.clone(),
+        ca_pem,
+        client_identity_pem,
+        server_name: tls.server_name,
+        requests_per_second: u32::try_from(spec.limits.requests_per_second).unwrap_or(1).max(1),
+        concurrent_requests: u32::try_from(spec.limits.concurrent_requests).unwrap_or(1).max(1),
+    })
+    .map_err(|error| Issue::new(Class::Rejected, ConditionType::Reachable, Reason::Invalid, error.to_string()))?;
+    Ok(Connection {
+        server,
+        identity,
+        fingerprint: hasher.finish(),
+        sessions: Mutex::default(),
+        trouble: RwLock::default(),
+    })
+}
+
+/// Who the operator is, and the secret that is part of it.
+async fn identity(auth: &ConnectionAuth, operator: &Operator) -> Result<(Identity, Option<SecretString>), Issue> {
+    let invalid = |message: String| {
+        Issue::new(Class::Rejected, ConditionType::Authenticated, Reason::Invalid, message)
+    };
+    let mount = |path: &str| MountPath::new(path).map_err(|error| invalid(format!("spec.auth: mount {error}")));
+    let jwt = |mount: MountPath, role: &str, audience: Option<&str>, per_namespace: Option<&str>| {
+        let (client, role) = (operator.client.clone(), role.to_owned());
+        let audiences: Vec<String> = audience.map(str::to_owned).into_iter().collect();
+        let make = move |source: Arc<dyn JwtSource>| Credentials::Jwt {
+            mount: mount.clone(),
+            role: role.clone(),
+            source,
+        };
+        if let Some(name) = per_namespace {
+            let name = name.to_owned();
+            return Ok(Identity::PerNamespace(Box::new(move |namespace| {
+                let account = (namespace.to_owned(), name.clone());
+                make(Arc::new(Requested { client: client.clone(), account, audiences: audiences.clone() }))
+            })));
+        }
+        let source: Arc<dyn JwtSource> = match (&operator.service_account, audience) {
+            (Some(account), _) => Arc::new(Requested { client, account: account.clone(), audiences }),
+            (None, None) => Arc::new(PodToken),
+            (None, Some(_)) => {
+                return Err(invalid(
+                    "spec.auth.jwt: a token for its audience has to be requested, and the operator does not know its \
+                     own ServiceAccount; start it with --service-account NAMESPACE/NAME"
+                        .to_owned(),
+                ));
+            }
+        };
+        Ok(Identity::Shared(Box::new(move || make(source.clone()))))
+    };
+    match auth {
+        ConnectionAuth { kubernetes: Some(auth), jwt: None, app_role: None, token: None } => {
+            let identity = jwt(mount(&auth.mount)?, &auth.role, None, auth.binding_service_account.as_deref())?;
+            Ok((identity, None))
+        }
+        ConnectionAuth { kubernetes: None, jwt: Some(auth), app_role: None, token: None } => {
+            let per_namespace = auth.binding_service_account.as_deref();
+            Ok((jwt(mount(&auth.mount)?, &auth.role, Some(&auth.audience), per_namespace)?, None))
+        }
+        ConnectionAuth { kubernetes: None, jwt: None, app_role: Some(auth), token: None } => {
+            let secret = secret(&operator.client, &auth.secret_id_ref, "spec.auth.appRole.secretIdRef").await?;
+            let (mount, role_id, secret_id) = (mount(&auth.mount)?, auth.role_id.clone(), secret.clone());
+            let make = move || Credentials::AppRole {
+                mount: mount.clone(),
+                role_id: role_id.clone(),
+                secret_id: secret_id.clone(),
+            };
+            Ok((Identity::Shared(Box::new(make)), Some(secret)))
+        }
+        ConnectionAuth { kubernetes: None, jwt: None, app_role: None, token: Some(auth) } => {
+            let secret = secret(&operator.client, &auth.secret_ref, "spec.auth.token.secretRef").await?;
+            let token = secret.clone();
+            Ok((Identity::Shared(Box::new(move || Credentials::Token(token.clone()))), Some(secret)))
+        }
+        _ => Err(invalid("spec.auth: exactly one of kubernetes, jwt, appRole and token must be set".to_owned())),
+    }
+}
+
+async fn secret(client: &Client, key: &NamespacedSecretKeyRef, field: &str) -> Result<SecretString, Issue> {
+    let value = lookup(client, CaKind::Secret, &key.namespace, &key.name, &key.key, field).await?;
+    // A final newline is an editor's doing and no part of a token.
+    Ok(value.expose_secret().trim().to_owned().into())
+}
+
+async fn lookup(
+    client: &Client,
+    kind: CaKind,
+    namespace: &str,
+    name: &str,
+    key: &str,
+    field: &str,
+) -> Result<SecretString, Issue> {
+    let object = format!("{field}: {kind:?} {namespace}/{name}");
+    let waiting = |message: String| {
+        Issue::new(Class::Waiting, ConditionType::Authenticated, Reason::ReferenceNotFound, message)
+    };
+    match cluster::value(client, kind, namespace, name, key).await {
+        Err(error) => Err(Issue::new(
+            Class::Unavailable,
+            ConditionType::Authenticated,
+            Reason::ReferenceNotFound,
+            format!("{object} could not be read: {error}"),
+        )),
+        Ok(Lookup::NoObject) => Err(waiting(format!("{object} does not exist; create it"))),
+        Ok(Lookup::NoKey) => Err(waiting(format!("{object} has no key '{key}'; add it"))),
+        Ok(Lookup::Found(bytes)) => match std::str::from_utf8(bytes.expose_secret()) {
+            Ok(text) => Ok(SecretString::from(text)),
+            Err(_) => Err(Issue::new(
+                Class::Rejected,
+                ConditionType::Authenticated,
+                Reason::ReferenceInvalid,
+                format!("{object} key '{key}' must be UTF-8 text"),
+            )),
+        },
+    }
+}
+
+/// The token that the kubelet keeps fresh in the operator's own pod.
+struct PodToken;
+
+impl JwtSource for PodToken {
+    fn jwt(&self) -> BoxFuture<'_, Result<SecretString, VaultError>> {
+        async {
+            let read = tokio::fs::read_to_string(POD_TOKEN).await;
+            read.map(|text| SecretString::from(text.trim())).map_err(|error| VaultError::NoJwt {
+                reason: format!(
+                    "the pod's ServiceAccount token cannot be read ({}); outside a cluster start the operator with \
+                     --service-account NAMESPACE/NAME",
+                    error.kind()
+                ),
+            })
+        }
+        .boxed()
+    }
+}
+
+/// A token requested from the apiserver for each login.
+struct Requested {
+    client: Client,
+    account: (String, String),
+    audiences: Vec<String>,
+}
+
+impl JwtSource for Requested {
+    fn jwt(&self) -> BoxFuture<'_, Result<SecretString, VaultError>> {
+        async {
+            let (namespace, name) = &self.account;
+            cluster::service_account_token(&self.client, namespace, name, self.audiences.clone()).await.map_err(|error| {
+                VaultError::NoJwt { reason: format!("no token for ServiceAccount {namespace}/{name}: {error}") }
+            })
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,292 @@
+//! KV secrets: what of them is owned, compared and written. Values of version 2 are read only when the version in the
+//! metadata moved; version 1 has no versions and no place for a marker.
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::diff::{ABSENT, Change, SENSITIVE};
+use super::marker::{Marked, Owner, kv_marker_key};
+use super::memory::{KvSeen, Memory, digest};
+use super::plan::{Action, Mode};
+use crate::api::binding::Ownership;
+use crate::api::names::{KvPath, MountPath, NameError};
+use crate::api::status::ManagedObject;
+use crate::desired::{KvEntry, Object, ObjectId};
+use crate::vault::{KvVersion, Vault, VaultError};
+
+/// What a KV path holds.
+pub(crate) struct FoundKv {
+    version: KvVersion,
+    /// The current version of the secret, for check-and-set; 0 where there is none.
+    cas: u64,
+    /// Custom metadata; none when the path has no metadata at all.
+    metadata: Option<BTreeMap<String, String>>,
+    data: Data,
+}
+
+pub(crate) enum Data {
+    /// The version is the one that was last seen equal.
+    Unchanged,
+    Absent,
+    Values(BTreeMap<String, SecretString>),
+}
+
+/// What has to be written to one KV path.
+#[derive(Default)]
+pub(crate) struct KvWrite {
+    /// Keys whose value differs or is missing.
+    set: Vec<String>,
+    /// Keys that this binding wrote and no longer wants.
+    remove: Vec<String>,
+    /// Markers that are missing: of keys, or of the whole secret.
+    mark: Vec<Option<String>>,
+}
+
+impl KvWrite {
+    fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.remove.is_empty() && self.mark.is_empty()
+    }
+}
+
+pub(crate) fn names(managed: &ManagedObject) -> Result<(MountPath, KvPath), NameError> {
+    let mount = MountPath::new(managed.mount.as_deref().unwrap_or_default())?;
+    let path = managed.path.strip_prefix(mount.as_str()).and_then(|rest| rest.strip_prefix('/')).unwrap_or_default();
+    Ok((mount, KvPath::new(path)?))
+}
+
+pub(crate) async fn read(vault: &Vault, entry: &KvEntry, seen: Option<&KvSeen>) -> Result<FoundKv, VaultError> {
+    let unchanged = |version| {
+        seen.is_some_and(|seen| *seen == KvSeen { version, digest: digest(&entry.data) })
+    };
+    read_unless(vault, &entry.mount, &entry.path, unchanged).await
+}
+
+pub(crate) async fn read_whole(vault: &Vault, mount: &MountPath, path: &KvPath) -> Result<FoundKv, VaultError> {
+    read_unless(vault, mount, path, |_| false).await
+}
+
+async fn read_unless(
+    vault: &Vault,
+    mount: &MountPath,
+    path: &KvPath,
+    unchanged: impl Fn(u64) -> bool,
+) -> Result<FoundKv, VaultError> {
+    let version = vault.kv_version(mount).await?;
+    if version == KvVersion::V1 {
+        let data = vault.kv_read_v1(mount, path).await?.map_or(Data::Absent, |secret| Data::Values(secret.data));
+        return Ok(FoundKv { version, cas: 0, metadata: None, data });
+    }
+    let Some(metadata) = vault.kv_metadata(mount, path).await? else {
+        return Ok(FoundKv { version, cas: 0, metadata: None, data: Data::Absent });
+    };
+    let (cas, data) = if metadata.deleted {
+        (metadata.current_version, Data::Absent)
+    } else if unchanged(metadata.current_version) {
+        (metadata.current_version, Data::Unchanged)
+    } else {
+        match vault.kv_read(mount, path).await? {
+            // The version of the values, in case it moved again since the metadata was read.
+            Some(secret) => (secret.version, Data::Values(secret.data)),
+            None => (metadata.current_version, Data::Absent),
+        }
+    };
+    Ok(FoundKv { version, cas, metadata: Some(metadata.custom_metadata), data })
+}
+
+/// Decides what to do about one KV entry.
+pub(crate) fn plan(
+    entry: &KvEntry,
+    found: &FoundKv,
+    managed: Option<&ManagedObject>,
+    mode: &Mode<'_>,
+    contested: bool,
+) -> (Action, Vec<Change>, KvWrite) {
+    let whole = entry.ownership == Ownership::Secret;
+    let scopes = || -> Vec<Option<&String>> { if whole { vec![None] } else { entry.data.keys().map(Some).collect() } };
+    let marked = |scope: Option<&String>| match &found.metadata {
+        Some(metadata) => mode.owner.judge_kv(metadata, scope.map(String::as_str)),
+        None => Marked::Nobody,
+    };
+    let recorded = |key: Option<&String>| {
+        managed.is_some_and(|m| m.keys.is_empty() || key.is_some_and(|key| m.keys.contains(key)))
+    };
+    let mut write = KvWrite::default();
+    if found.version == KvVersion::V2 {
+        write.mark =
+            scopes().into_iter().filter(|scope| marked(*scope) != Marked::Ours).map(Option::<&String>::cloned).collect();
+    }
+    let values = match &found.data {
+        Data::Unchanged => None,
+        Data::Absent => Some(BTreeMap::new()),
+        Data::Values(values) => Some(values.clone()),
+    };
+    if let Some(values) = &values {
+        let differs = |key: &String| match (entry.data.get(key), values.get(key)) {
+            (Some(a), Some(b)) => a.expose_secret() != b.expose_secret(),
+            (a, b) => a.is_some() != b.is_some(),
+        };
+        write.set = entry.data.keys().filter(|key| differs(key)).cloned().collect();
+        write.remove = if whole {
+            values.keys().filter(|key| !entry.data.contains_key(*key)).cloned().collect()
+        } else {
+            let ours = managed.map(|m| m.keys.as_slice()).unwrap_or_default();
+            ours.iter().filter(|key| values.contains_key(*key) && !entry.data.contains_key(*key)).cloned().collect()
+        };
+    }
+    let there = |key: &String| match &found.data {
+        Data::Unchanged => true,
+        Data::Absent => false,
+        Data::Values(values) => values.contains_key(key),
+    };
+    let change = |key: &String, expected: &str| Change {
+        field: key.clone(),
+        expected: expected.to_owned(),
+        found: if there(key) { SENSITIVE } else { ABSENT }.to_owned(),
+    };
+    let mut changes: Vec<Change> = write.set.iter().map(|key| change(key, SENSITIVE)).collect();
+    changes.extend(write.remove.iter().map(|key| change(key, ABSENT)));
+
+    // What exists and would be overwritten must be ours, by record or by marker.
+    let scope_of = |key: &String| if whole { None } else { Some(key.clone()) };
+    let touched: Vec<&String> = write.set.iter().chain(&write.remove).filter(|key| there(key)).collect();
+    let foreign = touched.iter().any(|key| {
+        let scope = scope_of(key);
+        let other = marked(scope.as_ref()) == Marked::Other;
+        other || !(recorded(scope.as_ref()) || marked(scope.as_ref()) == Marked::Ours)
+    });
+    let others_mark = scopes().into_iter().any(|scope| marked(scope) == Marked::Other);
+    let known = managed.is_some();
+    let action = if write.is_empty() {
+        if known { Action::Keep } else { Action::TakeOver }
+    } else if (foreign || others_mark) && !contested && !mode.adopt {
+        let who = if others_mark { "is marked as another binding's" } else { "has another value and nobody's marker" };
+        Action::Conflict(format!("what exists there {who}"))
+    } else if changes.is_empty() {
+        // Equal, only the marker is missing.
+        if known { Action::Update } else { Action::TakeOver }
+    } else if known && !mode.correct {
+        Action::Report
+    } else if known {
+        Action::Update
+    } else if foreign {
+        Action::Adopt
+    } else {
+        Action::Create
+    };
+    (action, changes, write)
+}
+
+/// Writes what the plan says: the marker first, so that a crash in between leaves a marked place and not an unowned
+/// secret.
+pub(crate) async fn write(
+    vault: &Vault,
+    id: &ObjectId,
+    entry: &KvEntry,
+    found: &FoundKv,
+    write: &KvWrite,
+    owner: &Owner,
+    memory: &mut Memory,
+) -> Result<(), VaultError> {
+    let (mount, path) = (&entry.mount, &entry.path);
+    if found.version == KvVersion::V1 {
+        let mut data = match &found.data {
+            Data::Values(values) if entry.ownership == Ownership::Keys => values.clone(),
+            _ => BTreeMap::new(),
+        };
+        data.retain(|key, _| !write.remove.contains(key));
+        data.extend(entry.data.clone());
+        return vault.kv_write_v1(mount, path, &data).await;
+    }
+    if !write.mark.is_empty() {
+        let marks = write.mark.iter().map(|key| (kv_marker_key(key.as_deref()), Some(owner.to_string()))).collect();
+        match &found.metadata {
+            Some(_) => vault.kv_patch_metadata(mount, path, &marks).await?,
+            None => vault.kv_write_metadata(mount, path, &marks).await?,
+        }
+    }
+    let mut version = found.cas;
+    if !write.set.is_empty() || !write.remove.is_empty() {
+        let absent = matches!(found.data, Data::Absent);
+        version = if absent || entry.ownership == Ownership::Secret {
+            vault.kv_write(mount, path, &entry.data, found.cas).await?
+        } else {
+            let mut patch: BTreeMap<String, Option<SecretString>> =
+                write.remove.iter().map(|key| (key.clone(), None)).collect();
+            patch.extend(write.set.iter().map(|key| (key.clone(), entry.data.get(key).cloned())));
+            vault.kv_patch(mount, path, &patch, found.cas).await?
+        };
+        if !write.remove.is_empty() && entry.ownership == Ownership::Keys {
+            unmark(vault, mount, path, &write.remove).await?;
+        }
+    }
+    memory.kv.insert(id.clone(), KvSeen { version, digest: digest(&entry.data) });
+    Ok(())
+}
+
+/// Remembers that the values of this version are the desired ones.
+pub(crate) fn remember(id: &ObjectId, object: &Object, found: &FoundKv, memory: &mut Memory) {
+    if let Object::Kv(entry) = object
+        && found.version == KvVersion::V2
+    {
+        memory.kv.insert(id.clone(), KvSeen { version: found.cas, digest: digest(&entry.data) });
+    }
+}
+
+async fn unmark(vault: &Vault, mount: &MountPath, path: &KvPath, keys: &[String]) -> Result<(), VaultError> {
+    let marks = keys.iter().map(|key| (kv_marker_key(Some(key)), None)).collect();
+    vault.kv_patch_metadata(mount, path, &marks).await
+}
+
+/// Deletes what a binding owned of a KV secret, and says whether anything was left to delete: the whole secret when
+/// nothing else is in it, otherwise only its keys. What carries another binding's marker stays.
+pub(crate) async fn delete(
+    vault: &Vault,
+    managed: &ManagedObject,
+    found: &FoundKv,
+    owner: &Owner,
+) -> Result<bool, VaultError> {
+    let (mount, path) = names(managed)?;
+    let foreign = |key: Option<&str>| {
+        found.version == KvVersion::V2
+            && found.metadata.as_ref().is_none_or(|metadata| owner.judge_kv(metadata, key) != Marked::Ours)
+    };
+    let Data::Values(values) = &found.data else {
+        // Only a marked place, or a secret that somebody deleted: its older versions are ours to remove.
+        let ours = if managed.keys.is_empty() { !foreign(None) } else { managed.keys.iter().all(|k| !foreign(Some(k))) };
+        if found.metadata.is_some() && ours {
+            vault.kv_delete_metadata(&mount, &path).await?;
+        }
+        return Ok(found.metadata.is_some() && ours);
+    };
+    if managed.keys.is_empty() {
+        if foreign(None) {
+            return Ok(false);
+        }
+        return delete_all(vault, found.version, &mount, &path).await.map(|()| true);
+    }
+    let keys: Vec<String> = managed.keys.iter().filter(|key| !foreign(Some(key))).cloned().collect();
+    if keys.is_empty() {
+        return Ok(false);
+    }
+    if values.keys().all(|key| keys.contains(key)) {
+        return delete_all(vault, found.version, &mount, &path).await.map(|()| true);
+    }
+    if found.version == KvVersion::V1 {
+        let mut rest = values.clone();
+        rest.retain(|key, _| !keys.contains(key));
+        vault.kv_write_v1(&mount, &path, &rest).await?;
+    } else {
+        let patch = keys.iter().map(|key| (key.clone(), None)).collect();
+        vault.kv_patch(&mount, &path, &patch, found.cas).await?;
+        unmark(vault, &mount, &path, &keys).await?;
+    }
+    Ok(true)
+}
+
+async fn delete_all(vault: &Vault, version: KvVersion, mount: &MountPath, path: &KvPath) -> Result<(), VaultError> {
+    match version {
+        KvVersion::V1 => vault.kv_delete_v1(mount, path).await,
+        KvVersion::V2 => vault.kv_delete_metadata(mount, path).await,
+    }
+}

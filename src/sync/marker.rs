@@ -1,0 +1,87 @@
+//! Whose object it is, written where Vault has a place for it: a comment in a policy, custom metadata of a KV secret.
+//! The marker names cluster, namespace and binding and not the uid, so that a restored cluster takes its own back.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+const COMMENT: &str = "# Managed by vault-jwt-operator for ";
+/// The custom metadata key that marks a whole secret; with `/<key>` behind it, one key of a secret.
+const METADATA: &str = "vault-jwt-operator";
+
+/// The binding that owns an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// The cluster, by default the uid of its `kube-system` namespace.
+    pub cluster: String,
+    /// The namespace of the binding.
+    pub namespace: String,
+    /// The name of the binding.
+    pub name: String,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.cluster, self.namespace, self.name)
+    }
+}
+
+/// What a marker says of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Marked {
+    /// There is none.
+    Nobody,
+    /// It names this binding.
+    Ours,
+    /// It names another one.
+    Other,
+}
+
+impl Owner {
+    fn judge(&self, marker: Option<&str>) -> Marked {
+        match marker {
+            None => Marked::Nobody,
+            Some(text) if text == self.to_string() => Marked::Ours,
+            Some(_) => Marked::Other,
+        }
+    }
+
+    /// The policy's text with the marker as its first line.
+    pub(crate) fn sign_policy(&self, body: &str) -> String {
+        format!("{COMMENT}{self}\n{body}")
+    }
+
+    /// Splits a policy's text into what its marker says and the text behind it.
+    pub(crate) fn split_policy<'a>(&self, text: &'a str) -> (Marked, &'a str) {
+        match text.strip_prefix(COMMENT).and_then(|rest| rest.split_once('\n')) {
+            Some((owner, body)) => (self.judge(Some(owner.trim_end())), body),
+            None => (Marked::Nobody, text),
+        }
+    }
+
+    /// What the metadata of a KV secret says of one key, or of the whole secret.
+    pub(crate) fn judge_kv(&self, metadata: &BTreeMap<String, String>, key: Option<&str>) -> Marked {
+        self.judge(metadata.get(&kv_marker_key(key)).map(String::as_str))
+    }
+}
+
+/// The custom metadata key that marks one key of a secret, or the whole secret.
+pub(crate) fn kv_marker_key(key: Option<&str>) -> String {
+    key.map_or_else(|| METADATA.to_owned(), |key| format!("{METADATA}/{key}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(name: &str) -> Owner {
+        Owner { cluster: "c".into(), namespace: "ns".into(), name: name.into() }
+    }
+
+    #[test]
+    fn a_signed_policy_is_recognised_by_its_owner_only() {
+        let text = owner("a").sign_policy("path \"x\" {}\n");
+        assert_eq!(owner("a").split_policy(&text), (Marked::Ours, "path \"x\" {}\n"));
+        assert_eq!(owner("b").split_policy(&text).0, Marked::Other);
+        assert_eq!(owner("a").split_policy("path \"x\" {}\n"), (Marked::Nobody, "path \"x\" {}\n"));
+    }
+}

@@ -1,0 +1,72 @@
+//! What is remembered between passes to spare requests. All of it may be lost at any time: the next pass then reads
+//! once more, and writes nothing for it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::desired::{Object, ObjectId};
+use crate::vault::{AuthMountInfo, Vault, VaultError};
+
+/// What one binding's last pass learnt.
+#[derive(Default)]
+pub struct Memory {
+    /// The auth mount was there, of the right type. A role or config read says when it has gone.
+    pub(crate) mount_seen: bool,
+    /// KV secrets that were seen equal to the desired data: their version then, and the data's digest.
+    pub(crate) kv: HashMap<ObjectId, KvSeen>,
+}
+
+impl Memory {
+    /// Whether a KV entry's desired data is known to be other than at the last pass.
+    pub(crate) fn has_other_data(&self, object: &Object) -> bool {
+        match object {
+            Object::Kv(entry) => self.kv.get(&object.id()).is_some_and(|seen| seen.digest != digest(&entry.data)),
+            _ => false,
+        }
+    }
+}
+
+/// A KV version 2 secret that was seen equal to its desired data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KvSeen {
+    pub(crate) version: u64,
+    pub(crate) digest: u64,
+}
+
+/// A digest of secret data, keyed anew in each process, so that it says nothing outside it.
+pub(crate) fn digest(data: &BTreeMap<String, SecretString>) -> u64 {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    KEY.hash_one(data.iter().map(|(key, value)| (key.as_str(), value.expose_secret())).collect::<Vec<_>>())
+}
+
+type MountList = Arc<BTreeMap<String, AuthMountInfo>>;
+
+/// The list of auth mounts of one connection, shared by its bindings: a thousand of them starting at once read it once.
+#[derive(Default)]
+pub struct Mounts(tokio::sync::Mutex<Option<(Instant, MountList)>>);
+
+impl Mounts {
+    const FRESH: Duration = Duration::from_secs(5);
+
+    /// The list, not older than a few seconds.
+    pub(crate) async fn list(&self, vault: &Vault) -> Result<MountList, VaultError> {
+        let mut slot = self.0.lock().await;
+        if let Some((at, list)) = &*slot
+            && at.elapsed() < Self::FRESH
+        {
+            return Ok(list.clone());
+        }
+        let list = Arc::new(vault.auth_mounts().await?);
+        *slot = Some((Instant::now(), list.clone()));
+        Ok(list)
+    }
+
+    /// Forgets the list, after a mount was enabled or found missing.
+    pub(crate) async fn forget(&self) {
+        *self.0.lock().await = None;
+    }
+}

@@ -1,0 +1,17 @@
+//! Makes Vault equal the desired objects: observe → plan → apply. Planning is pure; observing only reads; applying
+//! writes what the plan says, in an order in which nobody can log in before their policy exists.
+
+pub mod apply;
+pub mod diff;
+mod kv;
+pub mod marker;
+pub mod memory;
+pub mod observe;
+pub mod plan;
+
+pub use apply::{Failure, Report, apply};
+pub use diff::Change;
+pub use marker::Owner;
+pub use memory::{Memory, Mounts};
+pub use observe::{Observation, observe};
+pub use plan::{Action, Mode, Plan, Step, plan};

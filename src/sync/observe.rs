@@ -1,0 +1,145 @@
+//! Reads from Vault what exists of the desired objects and of those that are no longer wanted. Only reads. Each object
+//! is read on its own: a failure of one hides no other.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+
+use super::kv::{self, FoundKv};
+use super::memory::{Memory, Mounts};
+use crate::api::names::{MountPath, PolicyName};
+use crate::api::status::{ManagedObject, ObjectKind};
+use crate::desired::{Fields, Object, ObjectId};
+use crate::vault::{Vault, VaultError};
+
+/// What Vault has for one object.
+pub(crate) enum Found {
+    Absent,
+    /// An auth mount of this type.
+    Mount(String),
+    /// A policy's whole text.
+    Policy(String),
+    /// The canonical fields of a role or a config.
+    Fields(Fields),
+    Kv(FoundKv),
+    /// Nothing that has to be known before it is deleted or let go.
+    Unread,
+}
+
+/// What Vault has, by object.
+#[derive(Default)]
+pub struct Observation(BTreeMap<ObjectId, Result<Found, VaultError>>);
+
+impl Observation {
+    pub(crate) fn of(&self, id: &ObjectId) -> &Result<Found, VaultError> {
+        // An object that was not asked for cannot have been seen.
+        self.0.get(id).unwrap_or(&Ok(Found::Unread))
+    }
+}
+
+/// Reads what exists of `objects`, and of `leftovers`: managed objects that are no longer wanted.
+pub async fn observe(
+    vault: &Vault,
+    mounts: &Mounts,
+    objects: &[Object],
+    leftovers: &[&ManagedObject],
+    memory: &mut Memory,
+) -> Observation {
+    let mut observation = Observation::default();
+    let mount = objects.iter().find_map(|object| match object {
+        Object::AuthMount(mount) => Some(mount.mount.clone()),
+        _ => None,
+    });
+    if let Some(mount) = &mount
+        && !memory.mount_seen
+    {
+        observe_mount(vault, mounts, mount, memory, &mut observation).await;
+    }
+    let missing = mount.is_some() && !memory.mount_seen;
+    let reads = objects.iter().map(|object| read(vault, object, missing, memory));
+    let results = join_all(reads).await;
+    let vanished = results.iter().any(|(_, result)| matches!(result, Err(VaultError::NoMount { .. })));
+    observation.0.extend(results.into_iter().filter(|(id, _)| id.kind != ObjectKind::AuthMount));
+    match mount {
+        // The mount was there at the last pass, and a role or the config says that it no longer is.
+        Some(mount) if vanished && !missing => {
+            memory.mount_seen = false;
+            mounts.forget().await;
+            observe_mount(vault, mounts, &mount, memory, &mut observation).await;
+            if !memory.mount_seen {
+                for (id, result) in &mut observation.0 {
+                    if matches!(result, Err(VaultError::NoMount { .. })) && id.kind != ObjectKind::AuthMount {
+                        *result = Ok(Found::Absent);
+                    }
+                }
+            }
+        }
+        Some(mount) if memory.mount_seen => {
+            let id = ObjectId { kind: ObjectKind::AuthMount, path: mount.to_string() };
+            observation.0.entry(id).or_insert_with(|| Ok(Found::Mount("jwt".to_owned())));
+        }
+        _ => {}
+    }
+    let reads = leftovers.iter().map(|managed| read_leftover(vault, managed));
+    observation.0.extend(join_all(reads).await);
+    observation
+}
+
+async fn observe_mount(
+    vault: &Vault,
+    mounts: &Mounts,
+    mount: &MountPath,
+    memory: &mut Memory,
+    observation: &mut Observation,
+) {
+    let found = mounts.list(vault).await.map(|list| match list.get(mount.as_str()) {
+        Some(info) => Found::Mount(info.type_.clone()),
+        None => Found::Absent,
+    });
+    memory.mount_seen = matches!(&found, Ok(Found::Mount(type_)) if is_jwt(type_));
+    observation.0.insert(ObjectId { kind: ObjectKind::AuthMount, path: mount.to_string() }, found);
+}
+
+/// `jwt` and `oidc` are two names of one plugin.
+pub(crate) fn is_jwt(type_: &str) -> bool {
+    matches!(type_, "jwt" | "oidc")
+}
+
+async fn read(
+    vault: &Vault,
+    object: &Object,
+    mount_missing: bool,
+    memory: &Memory,
+) -> (ObjectId, Result<Found, VaultError>) {
+    let fields = |read: Option<Fields>| read.map_or(Found::Absent, Found::Fields);
+    let id = object.id();
+    let found = match object {
+        Object::AuthMount(_) => Ok(Found::Unread),
+        Object::JwtConfig(_) | Object::Role(_) if mount_missing => Ok(Found::Absent),
+        Object::JwtConfig(config) => vault.read_config(&config.mount).await.map(fields),
+        Object::Role(role) => vault.read_role(&role.mount, &role.name).await.map(fields),
+        Object::Policy(policy) => read_policy(vault, &policy.name).await,
+        Object::Kv(entry) => kv::read(vault, entry, memory.kv.get(&id)).await.map(Found::Kv),
+    };
+    (id, found)
+}
+
+async fn read_policy(vault: &Vault, name: &PolicyName) -> Result<Found, VaultError> {
+    Ok(vault.read_policy(name).await?.map_or(Found::Absent, Found::Policy))
+}
+
+async fn read_leftover(vault: &Vault, managed: &ManagedObject) -> (ObjectId, Result<Found, VaultError>) {
+    let id = ObjectId { kind: managed.kind, path: managed.path.clone() };
+    let found = match managed.kind {
+        ObjectKind::Policy => match PolicyName::new(&managed.path) {
+            Ok(name) => read_policy(vault, &name).await,
+            Err(error) => Err(error.into()),
+        },
+        ObjectKind::Kv => match kv::names(managed) {
+            Ok((mount, path)) => kv::read_whole(vault, &mount, &path).await.map(Found::Kv),
+            Err(error) => Err(error.into()),
+        },
+        ObjectKind::AuthMount | ObjectKind::JwtConfig | ObjectKind::Role => Ok(Found::Unread),
+    };
+    (id, found)
+}
