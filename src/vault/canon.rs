@@ -49,7 +49,9 @@ impl Kind {
             }
             (Self::Set, Value::Array(list)) => set(list, |text| text.to_owned()),
             (Self::Cidrs, Value::Array(list)) => set(list, cidr),
-            (Self::Claims, Value::Object(map)) => map.iter().map(|(claim, values)| (claim.clone(), many(values))).collect(),
+            (Self::Claims, Value::Object(map)) => {
+                map.iter().map(|(claim, values)| (claim.clone(), many(values))).collect()
+            }
             (Self::JwksPairs, Value::Array(list)) => list.iter().map(pair).collect(),
             // Maps and lists share the empty form, since Vault answers one where the other is meant.
             (Self::Claims | Self::Map, Value::Array(list)) if list.is_empty() => self.empty(),
@@ -83,8 +85,10 @@ pub(super) fn body(fields: &Fields) -> Value {
 }
 
 fn set(list: &[Value], form: impl Fn(&str) -> String) -> Value {
-    let mut values: Vec<Value> =
-        list.iter().map(|value| value.as_str().map_or_else(|| value.clone(), |text| json!(form(text.trim())))).collect();
+    let mut values: Vec<Value> = list
+        .iter()
+        .map(|value| value.as_str().map_or_else(|| value.clone(), |text| json!(form(text.trim()))))
+        .collect();
     values.sort_by_key(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     values.dedup();
     values.into()

@@ -122,7 +122,9 @@ fn of_tls(error: &rustls::Error) -> TlsFailure {
             CertificateError::UnknownIssuer => TlsFailure::UnknownCa,
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsFailure::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => TlsFailure::NotYetValid,
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => TlsFailure::WrongName,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                TlsFailure::WrongName
+            }
             _ => TlsFailure::BadCertificate,
         },
         rustls::Error::AlertReceived(

@@ -50,7 +50,9 @@ pub enum VaultError {
     #[error("cannot {call}: Vault refused it: {message}")]
     Rejected { call: Call, message: String },
     /// Vault cannot reach the issuer, or does not accept what it answers: wait for it.
-    #[error("cannot {call}: Vault could not fetch the issuer's keys or discovery document; its server log has the cause")]
+    #[error(
+        "cannot {call}: Vault could not fetch the issuer's keys or discovery document; its server log has the cause"
+    )]
     IssuerUnreachable { call: Call },
     /// Somebody else wrote the secret in between: read it again.
     #[error("cannot {call}: the secret was changed in between")]
@@ -68,13 +70,17 @@ pub enum VaultError {
     #[error("cannot {call}: no answer within {} s", .after.as_secs_f32())]
     TimedOut { call: Call, after: Duration },
     /// What answers at the address is not Vault's API.
-    #[error("cannot {call}: the answer (status {status}) is not one of Vault's API: check the address and what is in front of Vault")]
+    #[error(
+        "cannot {call}: the answer (status {status}) is not one of Vault's API: check the address and what is in front of Vault"
+    )]
     NotVault { call: Call, status: u16 },
     /// The answer is longer than any that is expected.
     #[error("cannot {call}: the answer is too large")]
     TooLarge { call: Call },
     /// A namespace is configured, and this Vault would ignore it and act in its root namespace.
-    #[error("this Vault has no namespaces: it would ignore vaultNamespace and act in its root namespace; leave vaultNamespace out")]
+    #[error(
+        "this Vault has no namespaces: it would ignore vaultNamespace and act in its root namespace; leave vaultNamespace out"
+    )]
     NamespaceUnsupported,
     /// A setting or a name cannot be used; nothing was sent.
     #[error("{problem}")]

@@ -55,7 +55,8 @@ impl Vault {
         let call = request.call.clone();
         let found = self.read(request).await?;
         let data = found.as_ref().and_then(|body| body.get("data"));
-        let text = |pointer: &str| data.and_then(|data| data.pointer(pointer)).and_then(Value::as_str).unwrap_or_default();
+        let text =
+            |pointer: &str| data.and_then(|data| data.pointer(pointer)).and_then(Value::as_str).unwrap_or_default();
         // Vault answers for the mount that holds the path, which may be a shorter one.
         if text("/path").trim_end_matches('/') != mount.as_str() || !matches!(text("/type"), "kv" | "generic") {
             return Err(VaultError::NoMount { call });
@@ -74,9 +75,10 @@ impl Vault {
         let Some(data) = found.as_ref().and_then(|body| body.get("data")) else { return Ok(None) };
         let current_version = data.get("current_version").and_then(Value::as_u64).unwrap_or(0);
         let latest = data.get("versions").and_then(|versions| versions.get(current_version.to_string()));
-        let custom_metadata = data.get("custom_metadata").and_then(Value::as_object).map(|map| {
-            map.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
-        });
+        let custom_metadata = data
+            .get("custom_metadata")
+            .and_then(Value::as_object)
+            .map(|map| map.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect());
         Ok(Some(KvMetadata {
             current_version,
             deleted: latest.is_none_or(is_deleted),
@@ -151,7 +153,8 @@ impl Vault {
         match self.write(request("patch", Method::PATCH, json!(changes))).await {
             // The only meaning that it can have here: there are none.
             Err(VaultError::CasMismatch { .. }) => {
-                let marks: BTreeMap<_, _> = changes.iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).collect();
+                let marks: BTreeMap<_, _> =
+                    changes.iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).collect();
                 self.write(request("write", Method::POST, json!(marks))).await.map(drop)
             }
             other => other.map(drop),

@@ -195,7 +195,8 @@ impl Vault {
         }
         let request = self.request("revoke", Method::POST, ApiPath::token(TokenOperation::Revoke));
         let request = request.lane(Lane::Urgent).deadline(self.server().deadlines().close);
-        let revoked = self.server().send(&request, Some(&held.token)).await.and_then(|answer| answer.done(&request.call));
+        let revoked =
+            self.server().send(&request, Some(&held.token)).await.and_then(|answer| answer.done(&request.call));
         if let Err(error) = revoked {
             tracing::debug!(%error, "a Vault token was not revoked and ends by its TTL");
         }

@@ -81,7 +81,12 @@ const KNOWN_LOGIN: &[(&str, Show)] = &[
     ("failed to fetch groups: ", Show::Whole),
     ("error validating claims: claim \"", Show::Whole),
     ("auth methods cannot create root tokens", Show::Whole),
-    ("permission denied", Show::Known("permission denied: no auth method is mounted there, or it does not admit this address or identity")),
+    (
+        "permission denied",
+        Show::Known(
+            "permission denied: no auth method is mounted there, or it does not admit this address or identity",
+        ),
+    ),
 ];
 
 /// Texts that mean that the issuer, and not what was sent, is the cause.
@@ -183,8 +188,9 @@ impl Answer {
         if ISSUER.iter().any(|known| text.starts_with(known)) {
             return VaultError::IssuerUnreachable { call: call.clone() };
         }
-        let message = known(KNOWN_LOGIN, text)
-            .unwrap_or_else(|| format!("status {}, with a text that is not passed on; see Vault's audit log", self.status));
+        let message = known(KNOWN_LOGIN, text).unwrap_or_else(|| {
+            format!("status {}, with a text that is not passed on; see Vault's audit log", self.status)
+        });
         VaultError::LoginRefused { call: call.clone(), message }
     }
 

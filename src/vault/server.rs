@@ -184,7 +184,8 @@ impl Server {
 }
 
 fn namespace(text: &str) -> Result<HeaderValue, VaultError> {
-    HeaderValue::from_str(text).map_err(|_| VaultError::invalid("the Vault namespace has characters that no header may have"))
+    HeaderValue::from_str(text)
+        .map_err(|_| VaultError::invalid("the Vault namespace has characters that no header may have"))
 }
 
 impl Health {

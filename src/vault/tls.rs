@@ -56,9 +56,9 @@ pub(super) fn client(settings: &ServerSettings, deadlines: &Deadlines) -> Result
             .map_err(|_| VaultError::invalid("the client certificate is not a PEM certificate with its private key"))?;
         builder = builder.identity(identity);
     }
-    let client = builder
-        .build()
-        .map_err(|_| VaultError::invalid("no TLS client could be made: check the client certificate and the system's CAs"))?;
+    let client = builder.build().map_err(|_| {
+        VaultError::invalid("no TLS client could be made: check the client certificate and the system's CAs")
+    })?;
     Ok((base, client))
 }
 

@@ -112,11 +112,8 @@ async fn exchange(builder: reqwest::RequestBuilder, call: &Call) -> Result<Answe
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers());
     let bytes = read(&mut response, call, unreachable).await?;
-    let body = if bytes.is_empty() {
-        Body::Empty
-    } else {
-        serde_json::from_slice(&bytes).map_or(Body::Foreign, Body::Json)
-    };
+    let body =
+        if bytes.is_empty() { Body::Empty } else { serde_json::from_slice(&bytes).map_or(Body::Foreign, Body::Json) };
     Ok(Answer { status, body, retry_after })
 }
 
