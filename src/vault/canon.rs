@@ -47,7 +47,7 @@ impl Kind {
             (Self::Seconds | Self::Integer, Value::String(text)) => {
                 text.strip_suffix('s').unwrap_or(text).parse::<i64>().map_or_else(|_| value.clone(), Value::from)
             }
-            (Self::Set, Value::Array(list)) => set(list, |text| text.to_owned()),
+            (Self::Set, Value::Array(list)) => set(list, str::to_owned),
             (Self::Cidrs, Value::Array(list)) => set(list, cidr),
             (Self::Claims, Value::Object(map)) => {
                 map.iter().map(|(claim, values)| (claim.clone(), many(values))).collect()
