@@ -26,6 +26,8 @@ pub enum Kind {
     Bool,
     /// A list whose order and repetitions mean nothing; Vault trims its elements.
     Set,
+    /// A list in order; Vault trims its elements.
+    List,
     /// A set of addresses, where a prefix of full length means the address alone.
     Cidrs,
     /// Names with a list of values each; a single value is a list of one.
@@ -48,6 +50,7 @@ impl Kind {
                 text.strip_suffix('s').unwrap_or(text).parse::<i64>().map_or_else(|_| value.clone(), Value::from)
             }
             (Self::Set, Value::Array(list)) => set(list, str::to_owned),
+            (Self::List, Value::Array(list)) => list.iter().map(|value| element(value, str::to_owned)).collect(),
             (Self::Cidrs, Value::Array(list)) => set(list, cidr),
             (Self::Claims, Value::Object(map)) => {
                 map.iter().map(|(claim, values)| (claim.clone(), many(values))).collect()
@@ -55,7 +58,9 @@ impl Kind {
             (Self::JwksPairs, Value::Array(list)) => list.iter().map(pair).collect(),
             // Maps and lists share the empty form, since Vault answers one where the other is meant.
             (Self::Claims | Self::Map, Value::Array(list)) if list.is_empty() => self.empty(),
-            (Self::Set | Self::Cidrs | Self::JwksPairs, Value::Object(map)) if map.is_empty() => self.empty(),
+            (Self::Set | Self::List | Self::Cidrs | Self::JwksPairs, Value::Object(map)) if map.is_empty() => {
+                self.empty()
+            }
             _ => value.clone(),
         }
     }
@@ -68,7 +73,7 @@ impl Kind {
             Self::TextOr(text) => json!(text),
             Self::Seconds | Self::Integer => json!(0),
             Self::Bool => json!(false),
-            Self::Set | Self::Cidrs | Self::JwksPairs => json!([]),
+            Self::Set | Self::List | Self::Cidrs | Self::JwksPairs => json!([]),
             Self::Claims | Self::Map => json!({}),
         }
     }
@@ -84,11 +89,12 @@ pub(super) fn body(fields: &Fields) -> Value {
     fields.iter().map(|(&name, value)| (name.to_owned(), value.clone())).collect::<Map<_, _>>().into()
 }
 
+fn element(value: &Value, form: impl Fn(&str) -> String) -> Value {
+    value.as_str().map_or_else(|| value.clone(), |text| json!(form(text.trim())))
+}
+
 fn set(list: &[Value], form: impl Fn(&str) -> String) -> Value {
-    let mut values: Vec<Value> = list
-        .iter()
-        .map(|value| value.as_str().map_or_else(|| value.clone(), |text| json!(form(text.trim()))))
-        .collect();
+    let mut values: Vec<Value> = list.iter().map(|value| element(value, &form)).collect();
     values.sort_by_key(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     values.dedup();
     values.into()

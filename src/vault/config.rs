@@ -22,7 +22,7 @@ pub const FIELDS: &[(&str, Kind)] = &[
     ("jwks_url", Kind::Text),
     ("jwks_ca_pem", Kind::Text),
     ("jwks_pairs", Kind::JwksPairs),
-    ("jwt_validation_pubkeys", Kind::Set),
+    ("jwt_validation_pubkeys", Kind::List),
     ("jwt_supported_algs", Kind::Set),
     ("bound_issuer", Kind::Text),
     ("default_role", Kind::LowerText),
