@@ -15,6 +15,13 @@ pub struct Call {
     pub path: String,
 }
 
+impl Call {
+    /// Whether it changes parts of a KV secret: what is absent then is the version that it builds on.
+    pub(super) fn is_patch(&self) -> bool {
+        self.verb == "patch"
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.verb, self.path)

@@ -17,6 +17,7 @@ mod refusal;
 mod role;
 mod server;
 mod session;
+mod texts;
 mod tls;
 mod transport;
 
