@@ -207,7 +207,7 @@ pub(crate) async fn write(
         let marks = write.mark.iter().map(|key| (kv_marker_key(key.as_deref()), Some(owner.to_string()))).collect();
         match &found.metadata {
             Some(_) => vault.kv_patch_metadata(mount, path, &marks).await?,
-            None => vault.kv_patch_metadata(mount, path, &marks).await?,
+            None => vault.kv_write_metadata(mount, path, &marks).await?,
         }
     }
     let mut version = found.cas;
