@@ -41,4 +41,4 @@ fmt: ## Format the code
 	cargo fmt
 
 crds: ## Generate crds/ from the code
-	cargo run --quiet -- crds --output-dir crds
+	bash hack/crds.sh

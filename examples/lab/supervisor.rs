@@ -83,7 +83,8 @@ async fn start() -> Fallible<(Lab, Operator)> {
     lab.vault().enable(&format!("mounts/{KV_MOUNT}"), "kv-v2").await;
     fs::copy(lab.kubeconfig(), folder.join("kubeconfig"))?;
     let account = format!("{OPERATOR_NAMESPACE}/operator");
-    let operator = Operator::start_in(&folder, &lab.kubeconfig(), &["--service-account", &account], &[])?;
+    let operator =
+        Operator::start_in(&folder, &lab.control_plane.operator_kubeconfig(), &["--service-account", &account], &[])?;
     let issuer = lab.control_plane.url().trim_start_matches("https://").to_owned();
     let connection = resources::connection(&lab, &role, &issuer)?;
     resources::apply(&kube, &connection).await?;

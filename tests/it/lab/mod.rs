@@ -129,7 +129,11 @@ impl Lab {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
         let crds: Api<CustomResourceDefinition> = Api::all(self.kube().await);
         for file in fs::read_dir(folder).into_iter().flatten() {
-            let crd: CustomResourceDefinition = serde_yaml::from_slice(&fs::read(file?.path())?)?;
+            let path = file?.path();
+            if path.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            let crd: CustomResourceDefinition = serde_yaml::from_slice(&fs::read(path)?)?;
             let name = crds.create(&PostParams::default(), &crd).await?.metadata.name.unwrap_or_default();
             eventually(Duration::from_secs(30), &format!("{name} is established"), async || {
                 let conditions = crds.get(&name).await.ok()?.status?.conditions?;
