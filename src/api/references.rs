@@ -37,7 +37,7 @@ pub struct NamespacedSecretRef {
 }
 
 /// What kind of object holds a CA bundle.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CaKind {
     /// A Secret.
     Secret,

@@ -173,7 +173,7 @@ impl Index {
             let claimants = self.by_claim.get(&claim.id).map(Vec::as_slice).unwrap_or_default();
             for other in claimants.iter().filter(|other| *other != this) {
                 let Some(rival) = self.entries.get(other) else { continue };
-                let overlaps = rival.claims.iter().any(|theirs| theirs.overlaps(claim));
+                let overlaps = rival.claims.iter().any(|theirs| theirs.conflicts_with(claim));
                 if !overlaps || rival.refused.contains(&claim.id) || !same_vault(&rival.connection) {
                     continue;
                 }

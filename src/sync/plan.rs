@@ -8,7 +8,7 @@ use super::marker::{Marked, Owner};
 use super::observe::{Found, Observation, is_jwt};
 use crate::api::binding::Ownership;
 use crate::api::status::{ManagedObject, ObjectKind, ObjectState};
-use crate::desired::{Object, ObjectId};
+use crate::desired::{JwtConfig, Object, ObjectId, Role};
 
 /// How differences are dealt with in this pass.
 pub struct Mode<'a> {
@@ -180,16 +180,14 @@ fn wanted(
             plain(existing(record.is_some(), marked, !changes.is_empty(), contested, mode), changes)
         }
         (Object::Policy(policy), _) => plain(missing(record, mode), diff::lines(&policy.text, None)),
-        (Object::JwtConfig(_) | Object::Role(_), found) => {
-            let Some(expected) = object.fields() else { return plain(Action::Keep, Vec::new()) };
-            match found {
-                Found::Fields(found) => {
-                    let changes = diff::fields(expected, found);
-                    let marked = if record.is_some() { Marked::Ours } else { Marked::Nobody };
-                    plain(existing(record.is_some(), marked, !changes.is_empty(), contested, mode), changes)
-                }
-                _ => plain(missing(record, mode), diff::created(expected)),
-            }
+        (Object::JwtConfig(JwtConfig { fields, .. }) | Object::Role(Role { fields, .. }), Found::Fields(found)) => {
+            let changes = diff::fields(fields, found);
+            // Roles and configs have no place for a marker: the record is all there is.
+            let marked = if record.is_some() { Marked::Ours } else { Marked::Nobody };
+            plain(existing(record.is_some(), marked, !changes.is_empty(), contested, mode), changes)
+        }
+        (Object::JwtConfig(JwtConfig { fields, .. }) | Object::Role(Role { fields, .. }), _) => {
+            plain(missing(record, mode), diff::created(fields))
         }
         (Object::Kv(_), _) => plain(Action::Unreadable, Vec::new()),
     }
