@@ -42,7 +42,7 @@ pub async fn up() -> Fallible<()> {
     });
     up.await?;
     if !folder.join("env").exists() {
-        fs::remove_file(folder.join("pid"))?;
+        forget(&folder);
         return Err(format!("the lab did not start:\n{}", fs::read_to_string(folder.join("supervisor.log"))?).into());
     }
     println!("{}", success("kube-apiserver, etcd, Vault and the operator are up"));
@@ -113,11 +113,16 @@ pub async fn down() -> Fallible<()> {
         // Even so the servers end: their guardians notice that their owner is gone.
         kill("KILL", pid)?;
     }
+    forget(&folder);
+    println!("{}", success("the lab is down"));
+    Ok(())
+}
+
+/// Takes away what is only true while the lab is up.
+fn forget(folder: &Path) {
     for name in ["pid", "env", "kubeconfig"] {
         let _ = fs::remove_file(folder.join(name));
     }
-    println!("{}", success("the lab is down"));
-    Ok(())
 }
 
 /// The supervisor's process id, if the process that `up` started still runs.

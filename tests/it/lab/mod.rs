@@ -53,6 +53,11 @@ impl Lab {
     pub async fn start(controller_manager: bool) -> Fallible<Self> {
         let (control_plane, vault_server) =
             tokio::try_join!(ControlPlane::start(controller_manager), VaultServer::start(false))?;
+        Self::of(control_plane, vault_server).await
+    }
+
+    /// The lab of servers that were started otherwise, as a Vault with TLS.
+    pub async fn of(control_plane: ControlPlane, vault_server: VaultServer) -> Fallible<Self> {
         let lab = Self { control_plane, vault_server };
         lab.install_crds().await?;
         lab.trust_service_accounts().await?;
