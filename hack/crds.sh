@@ -13,4 +13,4 @@ awk '
     !file && /^  name: / { split($2, name, "."); file = "crds/" name[1] ".yaml" }
     END { flush() }
 ' <<<"$printed"
-ls crds
+ls crds/*.yaml
