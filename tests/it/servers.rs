@@ -9,14 +9,14 @@ use serde_json::json;
 
 use crate::lab::issuer::Behaviour;
 use crate::lab::process::{Process, Scratch};
-use crate::lab::{AUDIENCE, Issuer, KUBERNETES_AUTH, Lab, VaultServer, eventually, unique};
+use crate::lab::{Issuer, KUBERNETES_AUTH, Lab, VaultServer, eventually, unique};
 
 #[tokio::test]
 async fn a_service_account_of_the_control_plane_logs_in_to_vault() {
     let lab = Lab::shared().await;
     let namespace = lab.namespace().await.unwrap();
     let role = lab.operator_account(&namespace).await.unwrap();
-    let token = lab.token_of(&namespace, "operator", Some(AUDIENCE)).await.unwrap();
+    let token = lab.token_of(&namespace, "operator", None).await.unwrap();
 
     let (status, answer) = lab.vault().login(KUBERNETES_AUTH, &role, &token).await;
 

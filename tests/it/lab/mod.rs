@@ -32,8 +32,6 @@ pub type Fallible<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Where every lab's Vault has its `kubernetes` auth method.
 pub const KUBERNETES_AUTH: &str = "kubernetes";
-/// The audience that the lab's roles there ask for.
-pub const AUDIENCE: &str = "vault";
 
 /// A control plane with the CRDs installed, and a Vault that trusts its service accounts.
 pub struct Lab {
@@ -101,7 +99,8 @@ impl Lab {
         let role = format!("{namespace}-{name}");
         let body = json!({
             "bound_service_account_names": [name], "bound_service_account_namespaces": [namespace],
-            "audience": AUDIENCE, "token_policies": policies, "token_ttl": "1h",
+            // The apiserver's own, which a token has that was asked for without an audience.
+            "audience": self.control_plane.url(), "token_policies": policies, "token_ttl": "1h",
         });
         self.vault().write(&format!("auth/{KUBERNETES_AUTH}/role/{role}"), &body).await;
         Ok(role)
