@@ -54,7 +54,7 @@ fn explain(folder: &Path) -> Fallible<()> {
     let shown = |name: &str| folder.join(name).strip_prefix(&here).map_or(folder.join(name), Path::to_owned);
     println!("{}", typed(&format!(". {}", shown("env").display())));
     println!("{}", typed("kubectl get vaultconnections,vaultjwtbindings --all-namespaces"));
-    println!("{}", typed("vault auth list"));
+    println!("{}", typed("target/servers/vault auth list"));
     println!("{}", quiet(&format!("operator's log: {}", shown("operator.log").display())));
     println!("{}", quiet("end it with: make down"));
     Ok(())

@@ -17,10 +17,13 @@ impl Usage {
             let line = status.lines().find_map(|line| line.strip_prefix(field))?;
             Some(line.split_whitespace().next()?.parse::<f64>().ok()? * 1024.0)
         };
-        // Fields 14 and 15, counted after the name in parentheses; in ticks, of which Linux has 100 a second.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let ticks = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
-        let cpu = ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0;
+        // Of each thread the nanoseconds on a CPU; `stat` would count in ticks of 10 ms, longer than some passes.
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+        let nanoseconds = threads.filter_map(|thread| {
+            let schedule = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            schedule.split_whitespace().next()?.parse::<f64>().ok()
+        });
+        let cpu = nanoseconds.sum::<f64>() / 1e9;
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
         let sockets = descriptors
             .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
