@@ -49,8 +49,6 @@ pub enum Reason {
     ProgressingWithRetry,
     /// `suspend: true`.
     Suspended,
-    /// The object is being deleted.
-    Deleting,
     /// The spec cannot be right; change it.
     Invalid,
     /// The object cannot be decoded by this version of the operator.
