@@ -317,8 +317,13 @@ impl Step<'_> {
             Action::Conflict(_) => return None,
             Action::Create | Action::Update => ObjectState::Created,
             Action::Adopt | Action::TakeOver => ObjectState::Adopted,
-            Action::Keep | Action::Report | Action::Delete | Action::Release(_) => return before.cloned(),
-            Action::Unreadable | Action::MountMissing | Action::MountType(_) => return before.cloned(),
+            Action::Keep
+            | Action::Report
+            | Action::Delete
+            | Action::Release(_)
+            | Action::Unreadable
+            | Action::MountMissing
+            | Action::MountType(_) => return before.cloned(),
         };
         let (mount, mut keys) = match self.target {
             Target::Wanted(Object::Kv(entry)) if entry.ownership == Ownership::Keys => {
