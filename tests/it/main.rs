@@ -11,3 +11,4 @@
 mod lab;
 
 mod servers;
+mod vault;
