@@ -93,6 +93,31 @@ async fn calls_that_hang_on_an_issuer_leave_the_others_their_places() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_place_when_the_session_ends_is_not_sent() {
+    let address = stand_in(async |uri: Uri| {
+        if uri.path().ends_with("/p") {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        json(200, r#"{"data": {"policy": "x", "ttl": 0}}"#)
+    });
+    let vault = session(ServerSettings { concurrent_requests: 1, ..settings(&address.await) });
+    vault.authenticate().await.unwrap();
+    let sent = vault.server().requests_sent();
+    let closes = async {
+        crate::lab::eventually(Duration::from_secs(5), "the first is on its way", async || {
+            (vault.server().requests_sent() > sent).then_some(())
+        })
+        .await
+        .unwrap();
+        vault.close().await;
+    };
+    let (outcomes, ()) = tokio::join!(join_all((0..5).map(|_| look(&vault))), closes);
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "the one on its way is answered");
+    assert!(outcomes.iter().flat_map(|outcome| outcome.as_ref().err()).all(|error| *error == VaultError::Closed));
+    assert_eq!(vault.server().requests_sent(), sent + 1);
+}
+
+#[tokio::test]
 async fn a_pause_that_vault_asks_for_is_told_but_not_believed_without_end() {
     for (asked, told) in [("7", Some(7)), ("1000000", Some(300)), ("soon", None)] {
         let address = stand_in(move |uri: Uri| async move {

@@ -42,7 +42,8 @@ async fn a_sealed_vault_says_so_and_is_used_again_when_it_is_unsealed() {
     let own = VaultServer::start(false).await.unwrap();
     let vault = with_token(&own, own.root_token());
     vault.authenticate().await.unwrap();
-    let key = own.unseal_key().expect("an unseal key");
+    let patience = Duration::from_secs(30);
+    let key = eventually(patience, "the unseal key is printed", async || own.unseal_key()).await.unwrap();
     own.api().write("sys/seal", &json!({})).await;
     let sealed = look(&vault).await;
     assert!(matches!(sealed, VaultError::Sealed { .. }) && sealed.is_transient(), "{sealed:?}");
@@ -50,7 +51,6 @@ async fn a_sealed_vault_says_so_and_is_used_again_when_it_is_unsealed() {
     let fresh = with_token(&own, own.root_token());
     assert!(matches!(error(fresh.authenticate().await), VaultError::Sealed { .. }));
     own.api().write("sys/unseal", &json!({"key": key})).await;
-    let patience = Duration::from_secs(30);
     eventually(patience, "both sessions work again", async || {
         let policy = policy("p");
         (vault.read_policy(&policy).await.is_ok() && fresh.read_policy(&policy).await.is_ok()).then_some(())
