@@ -43,14 +43,22 @@ impl Vault {
         Ok(Some(canon::normalise(FIELDS, data)))
     }
 
-    /// Writes the config: what is left out becomes empty. May rightly take 90 s; when it is abandoned, or fails, the
-    /// old config stays in force.
+    /// Writes the config: what is left out becomes empty. May rightly take 90 s, so it goes on by itself when its
+    /// caller stops waiting, and a caller who comes back with the same content waits for the same write.
     ///
     /// # Errors
     /// `IssuerUnreachable` when Vault cannot fetch what the config points to, and as every call.
     pub async fn write_config(&self, mount: &MountPath, fields: &Fields) -> Result<(), VaultError> {
+        let body = canon::body(fields);
         let deadline = self.server().deadlines().config_write;
-        let request = self.request("write", Method::POST, ApiPath::config(mount)).body(canon::body(fields));
-        self.write(request.lane(Lane::Issuer(mount.to_string())).deadline(deadline)).await.map(drop)
+        let request = self.request("write", Method::POST, ApiPath::config(mount)).body(body.clone());
+        let request = request.lane(Lane::Issuer(mount.to_string())).deadline(deadline);
+        let (vault, at) = (self.clone(), mount.clone());
+        let write = async move {
+            let written = vault.write(request).await.map(drop);
+            vault.config_writes().remove(&at);
+            written
+        };
+        self.config_writes().join(mount, body, write).await
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::connect::ConnectFailure;
+use crate::api::names::NameError;
 
 /// What was asked of Vault: a verb and the API path below `v1/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +96,12 @@ pub enum VaultError {
     /// The session was closed; nothing was sent.
     #[error("the session with Vault is closed")]
     Closed,
+}
+
+impl From<NameError> for VaultError {
+    fn from(error: NameError) -> Self {
+        Self::invalid(error.to_string())
+    }
 }
 
 impl VaultError {

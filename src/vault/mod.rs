@@ -5,6 +5,7 @@
 mod auth_mount;
 mod canon;
 mod config;
+mod config_writes;
 mod connect;
 mod error;
 mod kv;

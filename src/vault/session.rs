@@ -12,6 +12,7 @@ use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+use super::config_writes::ConfigWrites;
 use super::error::VaultError;
 use super::kv::KvVersion;
 use super::login::{Gate, Held};
@@ -70,6 +71,7 @@ pub(super) struct Inner {
     /// Until when a denial stands: one for a token called invalid, one for all others.
     denials: Mutex<[Option<Instant>; 2]>,
     kv_versions: Mutex<BTreeMap<MountPath, KvVersion>>,
+    config_writes: ConfigWrites,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -89,6 +91,7 @@ impl Vault {
                 closed: AtomicBool::new(false),
                 denials: Mutex::default(),
                 kv_versions: Mutex::default(),
+                config_writes: ConfigWrites::default(),
             }),
         }
     }
@@ -133,6 +136,10 @@ impl Vault {
     /// Forgets which KV version is mounted there, to ask again: after an upgrade, or when calls find the other one.
     pub fn forget_kv_version(&self, mount: &MountPath) {
         lock(&self.inner.kv_versions).remove(mount);
+    }
+
+    pub(super) fn config_writes(&self) -> &ConfigWrites {
+        &self.inner.config_writes
     }
 
     pub(super) fn known_kv_version(&self, mount: &MountPath) -> Option<KvVersion> {
