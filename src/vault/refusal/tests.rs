@@ -22,7 +22,8 @@ fn patch() -> Call {
 
 #[test]
 fn the_status_and_text_decide_what_can_be_done() {
-    let table: &[(u16, &str, fn(&VaultError) -> bool)] = &[
+    type Row = (u16, &'static str, fn(&VaultError) -> bool);
+    let table: &[Row] = &[
         (307, "", |e| matches!(e, VaultError::Standby { .. })),
         (400, "error checking jwks URL http://h/jwks", |e| matches!(e, VaultError::IssuerUnreachable { .. })),
         (400, "error checking oidc discovery URL", |e| matches!(e, VaultError::IssuerUnreachable { .. })),

@@ -113,7 +113,7 @@ async fn what_waits_for_a_place_when_the_session_ends_is_not_sent() {
     };
     let (outcomes, ()) = tokio::join!(join_all((0..5).map(|_| look(&vault))), closes);
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "the one on its way is answered");
-    assert!(outcomes.iter().flat_map(|outcome| outcome.as_ref().err()).all(|error| *error == VaultError::Closed));
+    assert!(outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).all(|error| *error == VaultError::Closed));
     assert_eq!(vault.server().requests_sent(), sent + 1);
 }
 

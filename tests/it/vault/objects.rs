@@ -1,11 +1,13 @@
 //! Auth mounts, configs, roles and policies: written and read back, and read in one form however they were written.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use vault_jwt_operator::api::names::MountPath;
 use vault_jwt_operator::vault::{CONFIG_FIELDS, Fields, Kind, ROLE_FIELDS, VaultError};
 
+use super::limits::{json as answer, stand_in};
 use super::{error, jwt_mount, mount, policy, role, root, shared};
 use crate::lab::{Issuer, unique};
 
@@ -272,4 +274,23 @@ async fn a_policy_that_is_none_is_refused_with_vaults_reason() {
         let VaultError::Rejected { message, .. } = &refused else { panic!("{refused:?}") };
         assert!(message.contains("policy"), "{message}");
     }
+}
+
+#[tokio::test]
+async fn a_config_write_that_its_caller_left_goes_on_and_is_joined() {
+    let (vault, mount) = (root().await, jwt_mount().await);
+    let address = stand_in(async |_| {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        answer(200, r#"{"keys": []}"#)
+    });
+    let slow = format!("{}/jwks", address.await);
+    let fields = with(empty(CONFIG_FIELDS), &[("jwks_url", Value::from(slow)), ("namespace_in_state", true.into())]);
+    let mark = shared().await.mark();
+    let patience = Duration::from_millis(50);
+    assert!(tokio::time::timeout(patience, vault.write_config(&mount, &fields)).await.is_err(), "left too early");
+    vault.write_config(&mount, &fields).await.unwrap();
+    assert_eq!(vault.read_config(&mount).await.unwrap(), Some(fields));
+    let path = format!("auth/{mount}/config");
+    let writes = shared().await.requests_since(mark).iter().filter(|r| r.path == path && r.is_write()).count();
+    assert_eq!(writes, 1);
 }
