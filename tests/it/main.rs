@@ -15,3 +15,4 @@ mod cli;
 mod containment;
 mod controller;
 mod servers;
+mod vault;
