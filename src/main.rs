@@ -1,2 +1,7 @@
 //! The operator and its command line.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vault_jwt_operator::commands::main()
+}

@@ -14,7 +14,7 @@ use super::events::News;
 use super::index::BindingRef;
 use super::outcome::{Class, Issue, Outcome};
 use super::{cluster, deletion, news, pace, status};
-use crate::api::binding::{Adoption, DriftMode};
+use crate::api::binding::DriftMode;
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::status::{Drift, ManagedObject, ObjectKind};
 use crate::api::{FINALIZER, VaultJwtBinding};
@@ -75,7 +75,10 @@ async fn bounded(binding: &VaultJwtBinding, pass: impl Future<Output = Pass>) ->
             Class::Unavailable,
             ConditionType::Synced,
             Reason::TimedOut,
-            format!("The pass took longer than spec.timeout ({}); Vault or the apiserver is slow", binding.spec.timeout.0),
+            format!(
+                "The pass took longer than spec.timeout ({}); Vault or the apiserver is slow",
+                binding.spec.timeout.0
+            ),
         ))
     })
 }
@@ -111,9 +114,9 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
         Ok(session) => session,
         Err(issue) => return Pass::ended(issue),
     };
-    let Some(connection) = context.vault_connections.get(&kube::runtime::reflector::ObjectRef::new(
-        &binding.spec.connection_ref.name,
-    )) else {
+    let Some(connection) =
+        context.vault_connections.get(&kube::runtime::reflector::ObjectRef::new(&binding.spec.connection_ref.name))
+    else {
         return Pass::ended(connection_missing(binding));
     };
     let references = desired::references(&binding.spec);
@@ -150,15 +153,18 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
             format!("{id}: an older binding claims it too; choose another name, or remove it there"),
         )
     }));
-    // What may become right again by itself, or is somebody else's in part, is neither wanted nor left over.
+    // What may become right again by itself, or is somebody else's in part, is neither wanted nor left over. But a spec
+    // that is broken does not outlive a grant that is gone.
+    let ungranted = ids(&desired.problems, |kind| kind == ProblemKind::NotGranted);
     let mut unknown = ids(&desired.problems, |kind| kind != ProblemKind::NotGranted);
     unknown.extend(lost.iter().filter(|id| id.kind == ObjectKind::Kv).cloned());
+    unknown.retain(|id| !ungranted.contains(id));
 
     let owner = owner(context, binding);
     let generation = binding.metadata.generation.unwrap_or_default();
     let mode = Mode {
         correct: binding.spec.drift == DriftMode::Correct || state.status.observed_generation != generation,
-        adopt: binding.spec.adoption == Adoption::Adopt,
+        takeover: binding.spec.adoption.into(),
         owner: &owner,
         contested: &contest.contested,
         lost: &contest.lost,
@@ -168,7 +174,7 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
     let seen = sync::observe(&session.vault, &session.mounts, &desired.objects, &leftovers, &mut state.memory).await;
     let plan = sync::plan(&desired.objects, &leftovers, &managed, &seen, &mode);
     let announced = plan.announced(&managed);
-    if announced != managed && plan.steps.iter().any(|step| step.action.writes()) {
+    if announced != managed && plan.steps.iter().any(sync::Step::writes) {
         status::announce(binding, context, state, announced).await;
     }
     let expected = news::expected(&desired.objects, &state.memory);

@@ -2,6 +2,7 @@
 //! leaked silently, and nothing hangs without the status saying why and how to let go.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
@@ -17,7 +18,7 @@ use crate::api::binding::DeletionPolicy;
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::{FINALIZER, VaultJwtBinding};
 use crate::desired::ObjectId;
-use crate::sync::{self, Mode};
+use crate::sync::{self, Mode, Takeover};
 
 /// Looks at a binding that is being deleted.
 pub(crate) async fn look(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState) -> Action {
@@ -77,26 +78,21 @@ async fn held_up(
     Action::requeue(wait)
 }
 
-async fn clean(
-    binding: &VaultJwtBinding,
-    context: &Context,
-    state: &mut BindingState,
-) -> Result<News, Outcome> {
+async fn clean(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState) -> Result<News, Outcome> {
     let namespace = binding.namespace().unwrap_or_default();
     let session = binding::session(binding, context, &namespace)
         .map_err(|issue| Outcome { issues: vec![issue], unknown: Vec::new() })?;
     let this = BindingRef::from_obj(binding);
     let contest = {
-        let connection = context
-            .vault_connections
-            .get(&kube::runtime::reflector::ObjectRef::new(&binding.spec.connection_ref.name));
+        let connection =
+            context.vault_connections.get(&kube::runtime::reflector::ObjectRef::new(&binding.spec.connection_ref.name));
         let index = context.index();
         index.contest(&this, |other| connection.as_ref().is_some_and(|c| context.same_vault(c, other)))
     };
     let owner = binding::owner(context, binding);
     let mode = Mode {
         correct: true,
-        adopt: false,
+        takeover: Takeover::Nothing,
         owner: &owner,
         contested: &BTreeSet::new(),
         lost: &contest.lost,
@@ -119,7 +115,7 @@ async fn clean(
     }
     let mut note = format!("Deleted from Vault: {}", names(report.deleted.iter().map(ObjectId::to_string)));
     for (id, why) in &report.released {
-        note.push_str(&format!(". Left: {id}, because {why}"));
+        let _ = write!(note, ". Left: {id}, because {why}");
     }
     Ok(News::normal("Deleted", "Delete", note))
 }

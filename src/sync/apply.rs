@@ -3,6 +3,7 @@
 //! that need it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use super::diff::{self, Change};
@@ -33,6 +34,33 @@ pub enum Cause {
     IssuerSlow,
     /// A policy that the role hands out could not be written.
     PolicyMissing(String),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vault(error) => error.fmt(f),
+            Self::ReadBackDiffers(changes) => {
+                f.write_str("Vault does not keep what was written:")?;
+                changes.iter().try_for_each(|Change { field, expected, found }| {
+                    write!(f, " {field} is {found} and not {expected};")
+                })?;
+                f.write_str(" look for whoever else writes it")
+            }
+            Self::Conflict(why) => {
+                write!(f, "{why}; set adoption: Adopt to take it over, or choose another name")
+            }
+            Self::MountMissing => f.write_str("nothing is mounted there; set auth.enable or mount the jwt method"),
+            Self::MountType(type_) => write!(f, "'{type_}' is mounted there and not 'jwt'; choose another auth.mount"),
+            Self::IssuerSlow => f.write_str(
+                "Vault still waits for the issuer's answer, for up to 90 s, before it takes the config; see that Vault \
+                 can reach the URL",
+            ),
+            Self::PolicyMissing(policy) => {
+                write!(f, "waits for policy '{policy}', so that nobody logs in before it exists")
+            }
+        }
+    }
 }
 
 /// An object that is not as it should be.
@@ -160,6 +188,12 @@ async fn write(
     memory: &mut Memory,
 ) -> Result<Done, Cause> {
     let vault = context.vault;
+    if !step.writes() {
+        if let Ok(Found::Kv(found)) = observation.of(&step.id) {
+            kv::remember(&step.id, object, found, memory);
+        }
+        return Ok(Done::Nothing);
+    }
     match object {
         Object::AuthMount(mount) => {
             vault.enable_jwt(&mount.mount).await.map_err(Cause::Vault)?;
@@ -179,8 +213,6 @@ async fn write(
                     .map_err(Cause::Vault)?;
             }
         }
-        // Nothing has to be written to take over what is equal: a role or a config has no place for a marker.
-        Object::JwtConfig(_) | Object::Role(_) if step.action == Action::TakeOver => {}
         Object::JwtConfig(config) => write_config(context, config).await?,
         Object::Role(role) => {
             let mount = ObjectId { kind: ObjectKind::AuthMount, path: role.mount.to_string() };

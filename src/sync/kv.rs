@@ -56,9 +56,7 @@ pub(crate) fn names(managed: &ManagedObject) -> Result<(MountPath, KvPath), Name
 }
 
 pub(crate) async fn read(vault: &Vault, entry: &KvEntry, seen: Option<&KvSeen>) -> Result<FoundKv, VaultError> {
-    let unchanged = |version| {
-        seen.is_some_and(|seen| *seen == KvSeen { version, digest: digest(&entry.data) })
-    };
+    let unchanged = |version| seen.is_some_and(|seen| *seen == KvSeen { version, digest: digest(&entry.data) });
     read_unless(vault, &entry.mount, &entry.path, unchanged).await
 }
 
@@ -113,8 +111,11 @@ pub(crate) fn plan(
     };
     let mut write = KvWrite::default();
     if found.version == KvVersion::V2 {
-        write.mark =
-            scopes().into_iter().filter(|scope| marked(*scope) != Marked::Ours).map(Option::<&String>::cloned).collect();
+        write.mark = scopes()
+            .into_iter()
+            .filter(|scope| marked(*scope) != Marked::Ours)
+            .map(Option::<&String>::cloned)
+            .collect();
     }
     let values = match &found.data {
         Data::Unchanged => None,
@@ -156,13 +157,17 @@ pub(crate) fn plan(
         other || !(recorded(scope.as_ref()) || marked(scope.as_ref()) == Marked::Ours)
     });
     let others_mark = scopes().into_iter().any(|scope| marked(scope) == Marked::Other);
+    let mark = if others_mark { Marked::Other } else { Marked::Nobody };
     let known = managed.is_some();
+    if changes.is_empty() && !write.mark.is_empty() {
+        changes.push(mode.owner.mark(mark));
+    }
     let action = if write.is_empty() {
         if known { Action::Keep } else { Action::TakeOver }
-    } else if (foreign || others_mark) && !contested && !mode.adopt {
+    } else if (foreign || others_mark) && !contested && !mode.takeover.covers(mark) {
         let who = if others_mark { "is marked as another binding's" } else { "has another value and nobody's marker" };
         Action::Conflict(format!("what exists there {who}"))
-    } else if changes.is_empty() {
+    } else if write.set.is_empty() && write.remove.is_empty() {
         // Equal, only the marker is missing.
         if known { Action::Update } else { Action::TakeOver }
     } else if known && !mode.correct {
@@ -253,7 +258,8 @@ pub(crate) async fn delete(
     };
     let Data::Values(values) = &found.data else {
         // Only a marked place, or a secret that somebody deleted: its older versions are ours to remove.
-        let ours = if managed.keys.is_empty() { !foreign(None) } else { managed.keys.iter().all(|k| !foreign(Some(k))) };
+        let ours =
+            if managed.keys.is_empty() { !foreign(None) } else { managed.keys.iter().all(|k| !foreign(Some(k))) };
         if found.metadata.is_some() && ours {
             vault.kv_delete_metadata(&mount, &path).await?;
         }

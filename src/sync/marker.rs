@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::diff::{ABSENT, Change};
+
 const COMMENT: &str = "# Managed by vault-jwt-operator for ";
 /// The custom metadata key that marks a whole secret; with `/<key>` behind it, one key of a secret.
 const METADATA: &str = "vault-jwt-operator";
@@ -43,6 +45,12 @@ impl Owner {
             Some(text) if text == self.to_string() => Marked::Ours,
             Some(_) => Marked::Other,
         }
+    }
+
+    /// The difference that it makes when the marker is missing, or another binding's.
+    pub(crate) fn mark(&self, marked: Marked) -> Change {
+        let found = if marked == Marked::Other { "another binding's" } else { ABSENT };
+        Change { field: "marker".to_owned(), expected: self.to_string(), found: found.to_owned() }
     }
 
     /// The policy's text with the marker as its first line.

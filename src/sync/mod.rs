@@ -14,4 +14,4 @@ pub use diff::Change;
 pub use marker::Owner;
 pub use memory::{Memory, Mounts};
 pub use observe::{Observation, observe};
-pub use plan::{Action, Mode, Plan, Step, plan};
+pub use plan::{Action, Mode, Plan, Step, Takeover, plan};

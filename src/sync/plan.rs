@@ -6,16 +6,44 @@ use super::diff::{self, Change};
 use super::kv::{self, KvWrite};
 use super::marker::{Marked, Owner};
 use super::observe::{Found, Observation, is_jwt};
-use crate::api::binding::Ownership;
+use crate::api::binding::{Adoption, Ownership};
 use crate::api::status::{ManagedObject, ObjectKind, ObjectState};
 use crate::desired::{JwtConfig, Object, ObjectId, Role};
+
+/// What may be taken over although it exists, differs, and this binding is not known to own it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takeover {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What carries nobody's marker: a person has seen the plan.
+    Unmarked,
+    /// What carries another binding's marker as well.
+    Everything,
+}
+
+impl From<Adoption> for Takeover {
+    fn from(adoption: Adoption) -> Self {
+        match adoption {
+            Adoption::Fail => Self::Nothing,
+            Adoption::Adopt => Self::Everything,
+        }
+    }
+}
+
+impl Takeover {
+    /// Whether an object with this marker may be taken over.
+    pub(crate) fn covers(self, marked: Marked) -> bool {
+        self == Self::Everything || (self == Self::Unmarked && marked != Marked::Other)
+    }
+}
 
 /// How differences are dealt with in this pass.
 pub struct Mode<'a> {
     /// Put differences of owned objects right; otherwise only report them.
     pub correct: bool,
-    /// Take over what exists, differs, and nobody owns.
-    pub adopt: bool,
+    /// What may be taken over although it exists and differs.
+    pub takeover: Takeover,
     /// Whose objects these are.
     pub owner: &'a Owner,
     /// Objects that younger bindings claim as well: they may be overwritten although another marker is on them.
@@ -66,6 +94,15 @@ impl Action {
 pub(crate) enum Target<'a> {
     Wanted(&'a Object),
     Leftover(&'a ManagedObject),
+}
+
+impl Step<'_> {
+    /// Whether Vault is written. To take over a role or a config that is equal, or what carries the marker already,
+    /// only has to be recorded.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.action.writes() && (self.action != Action::TakeOver || !self.changes.is_empty())
+    }
 }
 
 /// One object and what is done about it.
@@ -169,15 +206,13 @@ fn wanted(
         (Object::Policy(policy), Found::Policy(text)) => {
             let (marked, body) = mode.owner.split_policy(text);
             let mut changes = if body == policy.text { Vec::new() } else { diff::lines(&policy.text, Some(body)) };
-            if changes.is_empty() && record.is_some() && marked == Marked::Nobody {
-                // Without its marker it could not be deleted later.
-                changes.push(Change {
-                    field: "marker".into(),
-                    expected: mode.owner.to_string(),
-                    found: diff::ABSENT.into(),
-                });
+            // Without its marker it could not be deleted later.
+            let unmarked = changes.is_empty() && marked != Marked::Ours;
+            let differs = !changes.is_empty() || (unmarked && record.is_some());
+            if unmarked {
+                changes.push(mode.owner.mark(marked));
             }
-            plain(existing(record.is_some(), marked, !changes.is_empty(), contested, mode), changes)
+            plain(existing(record.is_some(), marked, differs, contested, mode), changes)
         }
         (Object::Policy(policy), _) => plain(missing(record, mode), diff::lines(&policy.text, None)),
         (Object::JwtConfig(JwtConfig { fields, .. }) | Object::Role(Role { fields, .. }), Found::Fields(found)) => {
@@ -205,8 +240,8 @@ fn existing(recorded: bool, marked: Marked, differs: bool, contested: bool, mode
         (true, false) => Action::TakeOver,
         (true, true) if mode.correct || !recorded => Action::Update,
         (true, true) => Action::Report,
-        (false, _) if contested || mode.adopt => Action::Adopt,
         (false, false) if marked == Marked::Nobody => Action::TakeOver,
+        (false, _) if contested || mode.takeover.covers(marked) => Action::Adopt,
         (false, _) if marked == Marked::Other => Action::Conflict("it is marked as another binding's".to_owned()),
         (false, _) => Action::Conflict("it exists, differs, and nobody is known to own it".to_owned()),
     }
@@ -311,5 +346,35 @@ impl Step<'_> {
             }
         }
         Some(ManagedObject { kind: self.id.kind, path: self.id.path.clone(), state, mount, keys })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_exists_and_is_not_recorded_is_taken_over_by_its_marker() {
+        use Takeover::{Everything, Nothing, Unmarked};
+        let (owner, none) = (Owner { cluster: "c".into(), namespace: "ns".into(), name: "b".into() }, BTreeSet::new());
+        let conflict = |action: &Action| matches!(action, Action::Conflict(_));
+        let taken = |action: &Action| *action == Action::TakeOver;
+        let adopted = |action: &Action| *action == Action::Adopt;
+        let updated = |action: &Action| *action == Action::Update;
+        let rows: [(Marked, bool, [&dyn Fn(&Action) -> bool; 3]); 6] = [
+            (Marked::Ours, false, [&taken, &taken, &taken]),
+            (Marked::Ours, true, [&updated, &updated, &updated]),
+            (Marked::Nobody, false, [&taken, &taken, &taken]),
+            (Marked::Nobody, true, [&conflict, &adopted, &adopted]),
+            (Marked::Other, false, [&conflict, &conflict, &adopted]),
+            (Marked::Other, true, [&conflict, &conflict, &adopted]),
+        ];
+        for (marked, differs, expected) in rows {
+            for (takeover, holds) in [Nothing, Unmarked, Everything].into_iter().zip(expected) {
+                let mode = Mode { correct: true, takeover, owner: &owner, contested: &none, lost: &none };
+                let action = existing(false, marked, differs, false, &mode);
+                assert!(holds(&action), "{marked:?}, differs: {differs}, {takeover:?}: {action:?}");
+            }
+        }
     }
 }

@@ -1,0 +1,179 @@
+//! The straight line of `plan` and `apply`: from the files to what must exist, to what Vault has, to what will be done.
+//! The same core as the controller's; only where things are looked up differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::ResourceExt;
+
+use super::connect::{self, Target};
+use super::files::{FileProblem, Place, Sources};
+use crate::api::{VaultConnection, VaultJwtBinding};
+use crate::desired::{self, Claim, Desired, ProblemKind};
+use crate::sync::{self, Memory, Mode, Observation, Owner, Plan, Takeover};
+
+/// A binding, and what the files alone say about it.
+pub(crate) struct Job<'a> {
+    pub(crate) binding: &'a VaultJwtBinding,
+    pub(crate) connection: Option<&'a VaultConnection>,
+    pub(crate) desired: Desired,
+    pub(crate) problems: Vec<FileProblem>,
+    place: &'a Place,
+    owner: Owner,
+}
+
+impl<'a> Job<'a> {
+    fn new(place: &'a Place, binding: &'a VaultJwtBinding, sources: Sources<'a>, cluster: &str) -> Self {
+        let namespace = binding.namespace().unwrap_or_default();
+        let (references, remedies) = sources.resolve(&namespace, &binding.spec);
+        let chosen = connect::connection_of(sources.resources, binding);
+        let connection = chosen.as_ref().ok().copied().flatten();
+        let granted = connect::granted(connection, sources.resources, &namespace);
+        let desired = desired::desired(&binding.spec, &references, &granted);
+        let owner = Owner { cluster: cluster.to_owned(), namespace, name: binding.name_any() };
+        let mut job = Self { binding, connection, desired, problems: Vec::new(), place, owner };
+        if let Err(problem) = chosen {
+            job.complain(Some("spec.connectionRef.name".to_owned()), problem);
+            // Without the connection there are no grants to judge by.
+            job.desired.problems.retain(|problem| problem.kind != ProblemKind::NotGranted);
+        }
+        job.take_problems(remedies);
+        job.note_unknown_labels(sources);
+        job
+    }
+
+    /// How the object is called in messages.
+    pub(crate) fn title(&self) -> String {
+        format!("VaultJwtBinding {}/{}", self.owner.namespace, self.owner.name)
+    }
+
+    pub(crate) fn complain(&mut self, field: Option<String>, message: String) {
+        let problem = self.place.problem(self.title(), field, message);
+        self.problems.push(problem);
+    }
+
+    fn take_problems(&mut self, remedies: Vec<String>) {
+        let problems = std::mem::take(&mut self.desired.problems);
+        for problem in problems {
+            // What is missing without a cluster is told with the ways in which it can be given here.
+            if problem.kind == ProblemKind::ReferenceNotFound && !remedies.is_empty() {
+                self.complain(Some(problem.field), format!("not found; {}", remedies.join("; ")));
+            } else {
+                self.complain(Some(problem.field), problem.message);
+            }
+        }
+    }
+
+    /// Grants by label say nothing about a namespace whose labels are not known.
+    fn note_unknown_labels(&mut self, sources: Sources<'_>) {
+        let by_label = self
+            .connection
+            .is_some_and(|connection| connection.spec.grants.iter().any(|grant| grant.namespaces.selector.is_some()));
+        if by_label && !self.problems.is_empty() && !sources.resources.knows_namespace(&self.owner.namespace) {
+            let message = format!(
+                "the connection grants by namespace labels, and Namespace {} is not among the files; add it",
+                self.owner.namespace
+            );
+            self.complain(Some("metadata.namespace".to_owned()), message);
+        }
+    }
+
+    /// Reads what Vault has.
+    pub(crate) async fn observe(&self, target: &Target) -> (Observation, Memory) {
+        let mut memory = Memory::default();
+        let observation = sync::observe(&target.vault, &target.mounts, &self.desired.objects, &[], &mut memory).await;
+        (observation, memory)
+    }
+
+    /// What will be done. A person sees it, so what exists and nobody owns is taken over; what carries another
+    /// binding's marker only if the spec says so.
+    pub(crate) fn plan(&self, observation: &Observation) -> Plan<'_> {
+        let takeover = Takeover::from(self.binding.spec.adoption);
+        let none = BTreeSet::new();
+        let mode = Mode {
+            correct: true,
+            takeover: if takeover == Takeover::Nothing { Takeover::Unmarked } else { takeover },
+            owner: &self.owner,
+            contested: &none,
+            lost: &none,
+        };
+        sync::plan(&self.desired.objects, &[], &[], observation, &mode)
+    }
+
+    /// Whose objects these are.
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    fn connection_name(&self) -> Option<&str> {
+        self.connection.and_then(|connection| connection.metadata.name.as_deref())
+    }
+}
+
+/// All bindings of the files.
+pub(crate) fn jobs<'a>(sources: Sources<'a>, cluster: &str) -> Vec<Job<'a>> {
+    let bindings = sources.resources.bindings().iter();
+    let mut jobs: Vec<Job<'a>> = bindings.map(|(place, binding)| Job::new(place, binding, sources, cluster)).collect();
+    keep_apart(&mut jobs);
+    jobs
+}
+
+/// Refuses what two bindings claim on one Vault: they would undo each other's work for ever.
+fn keep_apart(jobs: &mut [Job<'_>]) {
+    let mut claimed: Vec<(Option<String>, Claim, String)> = Vec::new();
+    for job in jobs {
+        let connection = job.connection_name().map(str::to_owned);
+        let title = job.title();
+        for claim in desired::claims(&job.binding.spec) {
+            let rival = claimed
+                .iter()
+                .find(|(where_, theirs, who)| *where_ == connection && *who != title && theirs.conflicts_with(&claim));
+            if let Some((_, _, who)) = rival {
+                let message = format!("{} is claimed by {who} too; leave it to one of them", claim.id);
+                job.complain(None, message);
+                job.desired.objects.retain(|object| object.id() != claim.id);
+            } else {
+                claimed.push((connection.clone(), claim, title.clone()));
+            }
+        }
+    }
+}
+
+/// The Vaults of all bindings, each opened once.
+#[derive(Default)]
+pub(crate) struct Targets(BTreeMap<Option<String>, Result<Target, String>>);
+
+impl Targets {
+    /// Opens the Vault of a binding and makes sure that it lets us in.
+    pub(crate) async fn open(&mut self, job: &Job<'_>, sources: Sources<'_>) {
+        let key = job.connection_name().map(str::to_owned);
+        if self.0.contains_key(&key) {
+            return;
+        }
+        let target = match connect::open(job.connection, sources) {
+            Ok(target) => target.ready().await.map(|()| target),
+            Err(problem) => Err(problem),
+        };
+        let about = |problem| match &key {
+            Some(name) => format!("VaultConnection {name}: {problem}"),
+            None => problem,
+        };
+        let target = target.map_err(about);
+        self.0.insert(key, target);
+    }
+
+    /// The Vault of a binding, once it was opened.
+    pub(crate) fn of(&self, job: &Job<'_>) -> Result<&Target, String> {
+        match self.0.get(&job.connection_name().map(str::to_owned)) {
+            Some(Ok(target)) => Ok(target),
+            Some(Err(problem)) => Err(problem.clone()),
+            None => Err("its Vault was not asked".to_owned()),
+        }
+    }
+
+    /// Gives up the tokens that were made for this run; a person's own token stays as it is.
+    pub(crate) async fn close(&self) {
+        for target in self.0.values().flatten() {
+            target.vault.close().await;
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A report as text: a diff, field by field, with `+` create, `~` update, `=` take over and `!` problem. Colours are
+//! left out where the output is no terminal.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+
+use super::report::{BindingReport, ObjectReport, Outcome, Report, Summary, Verb};
+use crate::sync::Change;
+use crate::sync::diff::ABSENT;
+
+const GREEN: Style = AnsiColor::Green.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const CYAN: Style = AnsiColor::Cyan.on_default();
+const RED: Style = AnsiColor::Red.on_default();
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+
+/// The report as text.
+pub(crate) fn text(report: &Report) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_report(&mut out, report);
+    out
+}
+
+fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
+    for binding in &report.bindings {
+        write_binding(out, binding)?;
+    }
+    for problem in &report.problems {
+        writeln!(out, "{RED}!{RED:#} {problem}")?;
+    }
+    if !report.problems.is_empty() {
+        writeln!(out)?;
+    }
+    writeln!(out, "{BOLD}{}{BOLD:#}", sentence(report.outcome, report.summary))
+}
+
+fn write_binding(out: &mut String, binding: &BindingReport) -> std::fmt::Result {
+    let BindingReport { namespace, name, vault, objects } = binding;
+    writeln!(out, "{BOLD}VaultJwtBinding {namespace}/{name}{BOLD:#} {DIM}→ {vault}{DIM:#}")?;
+    for object in objects.iter().filter(|object| object.action != Verb::Keep) {
+        write_object(out, object)?;
+    }
+    match objects.iter().filter(|object| object.action == Verb::Keep).count() {
+        0 => {}
+        1 => writeln!(out, "  {DIM}1 object is as it should be{DIM:#}")?,
+        kept => writeln!(out, "  {DIM}{kept} objects are as they should be{DIM:#}")?,
+    }
+    writeln!(out)
+}
+
+fn write_object(out: &mut String, object: &ObjectReport) -> std::fmt::Result {
+    let (mark, style, note) = match object.action {
+        Verb::Keep => (' ', DIM, ""),
+        Verb::Create => ('+', GREEN, ""),
+        Verb::Update => ('~', YELLOW, ""),
+        Verb::TakeOver => ('=', CYAN, "  exists and is equal; is taken over"),
+        Verb::None => ('!', RED, ""),
+    };
+    writeln!(out, "  {style}{mark} {} {}{style:#}{note}", object.kind, object.path)?;
+    if let Some(problem) = &object.problem {
+        writeln!(out, "      {RED}{problem}{RED:#}")?;
+    }
+    for Change { field, expected, found } in &object.changes {
+        if found == ABSENT {
+            writeln!(out, "      {field}: {GREEN}{expected}{GREEN:#}")?;
+        } else {
+            writeln!(out, "      {field}: {RED}{found}{RED:#} → {GREEN}{expected}{GREEN:#}")?;
+        }
+    }
+    Ok(())
+}
+
+fn sentence(outcome: Outcome, summary: Summary) -> String {
+    let Summary { create, update, take_over, unchanged, problems } = summary;
+    let counts = |ending: [&str; 3]| {
+        let parts = [(create, ending[0]), (update, ending[1]), (take_over, ending[2]), (unchanged, "unchanged")];
+        let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+        parts.collect::<Vec<_>>().join(", ")
+    };
+    match outcome {
+        Outcome::Unchanged => "Nothing to do: Vault is as the files say.".to_owned(),
+        Outcome::Changes => format!("Plan: {}.", counts(["to create", "to update", "to take over"])),
+        Outcome::Applied => format!("Applied: {}.", counts(["created", "updated", "taken over"])),
+        Outcome::Failed => {
+            let rest = counts(["create", "update", "take over"]);
+            let rest = if rest.is_empty() { String::new() } else { format!("; of the rest: {rest}") };
+            let noun = if problems == 1 { "problem" } else { "problems" };
+            format!("{problems} {noun}{rest}.")
+        }
+    }
+}
