@@ -14,4 +14,5 @@ mod canonical;
 mod cli;
 mod containment;
 mod controller;
+mod crds;
 mod servers;
