@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::pass::{self, Job, Targets};
-use super::progress::{Interrupted, Progress};
+use super::progress::Progress;
 use super::report::{BindingReport, ObjectReport, Outcome, Report};
 use super::{FilesArgs, INTERRUPTED, OutputArgs};
-use crate::desired::ObjectId;
 use crate::sync::apply::Cause;
 use crate::sync::{Action, Observation, Step};
 
@@ -59,10 +58,7 @@ pub async fn run(args: &PlanArgs) -> ExitCode {
     };
     let bindings = progress.watch(work).await;
     targets.close().await;
-    let Ok(bindings) = bindings else {
-        let Interrupted = Interrupted;
-        return ExitCode::from(INTERRUPTED);
-    };
+    let Ok(bindings) = bindings else { return ExitCode::from(INTERRUPTED) };
     let problems = jobs.into_iter().flat_map(|job| job.problems).collect();
     let report = Report::new(bindings, problems, Outcome::Changes);
     args.output.print(&report);

@@ -52,6 +52,10 @@ impl fmt::Display for Cause {
             }
             Self::MountMissing => f.write_str("nothing is mounted there; set auth.enable or mount the jwt method"),
             Self::MountType(type_) => write!(f, "'{type_}' is mounted there and not 'jwt'; choose another auth.mount"),
+            Self::IssuerSlow => f.write_str(
+                "Vault still waits for the issuer's answer while the config is written, for up to 90 s; see that Vault \
+                 can reach the URL",
+            ),
             Self::PolicyMissing(policy) => {
                 write!(f, "waits for policy '{policy}', so that nobody logs in before it exists")
             }

@@ -53,15 +53,15 @@ async fn what_was_spoilt_is_shown_with_both_values_and_put_right() {
     let text = vault.read(&policy).await["policy"].as_str().unwrap().to_owned();
 
     for (path, body, shown) in [
-        (&role, json!({"token_ttl": "2h"}), &["token_ttl: 7200 → 3600"][..]),
+        (&role, json!({"role_type": "jwt", "token_ttl": "2h"}), &["token_ttl: 7200 → 3600"][..]),
         (
             &role,
-            json!({"token_num_uses": 3, "bound_subject": "x"}),
+            json!({"role_type": "jwt", "token_num_uses": 3, "bound_subject": "x"}),
             &["token_num_uses: 3 → 0", "bound_subject: x → backstage-backend"],
         ),
-        (&role, json!({"bound_audiences": ["backstage", "other"]}), &["bound_audiences:"]),
+        (&role, json!({"role_type": "jwt", "bound_audiences": ["backstage", "other"]}), &["bound_audiences:"]),
         (&policy, json!({"policy": text.replace("read", "delete")}), &["delete", "read"]),
-        (&format!("auth/{id}/jwt/config"), json!({"jwks_url": case.issuer.jwks_url()}), &["default_role:  → backend"]),
+        (&format!("auth/{id}/jwt/config"), json!({"jwks_url": case.issuer.jwks_url()}), &["default_role: \"\" → backend"]),
         (
             &format!("{id}/kv/data/terraform/tfc-token"),
             json!({"data": {"Badal_devex": "x", "other": "y"}}),
@@ -83,7 +83,7 @@ async fn json_names_object_field_and_both_values() {
     let case = Case::new().await;
     case.run("apply", &[]).await.ends_with(0);
     let role = format!("auth/{}/jwt/role/backend", case.id);
-    case.vault.api().write(&role, &json!({"token_ttl": "2h"})).await;
+    case.vault.api().write(&role, &json!({"role_type": "jwt", "token_ttl": "2h"})).await;
 
     let planned = case.run("plan", &["-o", "json"]).await;
 
