@@ -52,12 +52,8 @@ pub(crate) fn lines(expected: &str, found: Option<&str>) -> Vec<Change> {
     let theirs: Vec<&str> = found.unwrap_or_default().lines().collect();
     let ours: Vec<&str> = expected.lines().collect();
     let same_start = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
-    let same_end = ours[same_start..]
-        .iter()
-        .rev()
-        .zip(theirs[same_start..].iter().rev())
-        .take_while(|(a, b)| a == b)
-        .count();
+    let same_end =
+        ours[same_start..].iter().rev().zip(theirs[same_start..].iter().rev()).take_while(|(a, b)| a == b).count();
     let ours = &ours[same_start..ours.len() - same_end];
     let theirs = &theirs[same_start..theirs.len() - same_end];
     let line = |lines: &[&str], i: usize| lines.get(i).map_or_else(|| ABSENT.to_owned(), |text| cut(text));
@@ -121,7 +117,8 @@ mod tests {
         let named: Vec<_> = fields(&expected, &found).into_iter().map(|c| (c.field, c.expected, c.found)).collect();
         assert_eq!(
             named,
-            [("b".into(), "[]".into(), "[\"y\"]".into()), ("old".into(), ABSENT.into(), "1".into())] as [(String, String, String); 2]
+            [("b".into(), "[]".into(), "[\"y\"]".into()), ("old".into(), ABSENT.into(), "1".into())]
+                as [(String, String, String); 2]
         );
     }
 

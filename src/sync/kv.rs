@@ -56,9 +56,7 @@ pub(crate) fn names(managed: &ManagedObject) -> Result<(MountPath, KvPath), Name
 }
 
 pub(crate) async fn read(vault: &Vault, entry: &KvEntry, seen: Option<&KvSeen>) -> Result<FoundKv, VaultError> {
-    let unchanged = |version| {
-        seen.is_some_and(|seen| *seen == KvSeen { version, digest: digest(&entry.data) })
-    };
+    let unchanged = |version| seen.is_some_and(|seen| *seen == KvSeen { version, digest: digest(&entry.data) });
     read_unless(vault, &entry.mount, &entry.path, unchanged).await
 }
 
@@ -113,8 +111,11 @@ pub(crate) fn plan(
     };
     let mut write = KvWrite::default();
     if found.version == KvVersion::V2 {
-        write.mark =
-            scopes().into_iter().filter(|scope| marked(*scope) != Marked::Ours).map(Option::<&String>::cloned).collect();
+        write.mark = scopes()
+            .into_iter()
+            .filter(|scope| marked(*scope) != Marked::Ours)
+            .map(Option::<&String>::cloned)
+            .collect();
     }
     let values = match &found.data {
         Data::Unchanged => None,
@@ -175,6 +176,9 @@ pub(crate) fn plan(
         Action::Update
     } else if foreign {
         Action::Adopt
+    } else if !touched.is_empty() {
+        // Its marker says that it is ours, though the record was lost.
+        Action::Update
     } else {
         Action::Create
     };
@@ -204,10 +208,7 @@ pub(crate) async fn write(
     }
     if !write.mark.is_empty() {
         let marks = write.mark.iter().map(|key| (kv_marker_key(key.as_deref()), Some(owner.to_string()))).collect();
-        match &found.metadata {
-            Some(_) => vault.kv_patch_metadata(mount, path, &marks).await?,
-            None => vault.kv_write_metadata(mount, path, &marks).await?,
-        }
+        vault.kv_patch_metadata(mount, path, &marks).await?;
     }
     let mut version = found.cas;
     if !write.set.is_empty() || !write.remove.is_empty() {
@@ -257,7 +258,8 @@ pub(crate) async fn delete(
     };
     let Data::Values(values) = &found.data else {
         // Only a marked place, or a secret that somebody deleted: its older versions are ours to remove.
-        let ours = if managed.keys.is_empty() { !foreign(None) } else { managed.keys.iter().all(|k| !foreign(Some(k))) };
+        let ours =
+            if managed.keys.is_empty() { !foreign(None) } else { managed.keys.iter().all(|k| !foreign(Some(k))) };
         if found.metadata.is_some() && ours {
             vault.kv_delete_metadata(&mount, &path).await?;
         }

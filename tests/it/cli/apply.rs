@@ -61,7 +61,11 @@ async fn what_was_spoilt_is_shown_with_both_values_and_put_right() {
         ),
         (&role, json!({"role_type": "jwt", "bound_audiences": ["backstage", "other"]}), &["bound_audiences:"]),
         (&policy, json!({"policy": text.replace("read", "delete")}), &["delete", "read"]),
-        (&format!("auth/{id}/jwt/config"), json!({"jwks_url": case.issuer.jwks_url()}), &["default_role: \"\" → backend"]),
+        (
+            &format!("auth/{id}/jwt/config"),
+            json!({"jwks_url": case.issuer.jwks_url()}),
+            &["default_role: \"\" → backend"],
+        ),
         (
             &format!("{id}/kv/data/terraform/tfc-token"),
             json!({"data": {"Badal_devex": "x", "other": "y"}}),

@@ -10,7 +10,11 @@ const BINDING: &[Row] = &[
     ("spec:\n", "spec: [\n", &["binding.yaml:6:3: document 1", "malformed YAML"]),
     ("  roles:\n", "\troles:\n", &["binding.yaml:14:1: document 1", "malformed YAML"]),
     // What the types do not know.
-    ("    userClaim: sub", "    userClam: sub", &["binding.yaml:18: document 1", "spec.roles[0].userClam", "unknown field"]),
+    (
+        "    userClaim: sub",
+        "    userClam: sub",
+        &["binding.yaml:18: document 1", "spec.roles[0].userClam", "unknown field"],
+    ),
     (
         "  connectionRef:",
         "  adoption: Maybe\n  connectionRef:",

@@ -1,0 +1,56 @@
+//! The one config of a jwt mount. A write replaces all of it and makes Vault fetch the issuer's keys, which takes as
+//! long as the issuer does; while a discovery fetch hangs, even a read hangs.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::canon::{self, Fields, Kind};
+use super::error::VaultError;
+use super::limits::Lane;
+use super::path::ApiPath;
+use super::session::Vault;
+use crate::api::names::MountPath;
+
+/// The fields of a config, and how each is compared. The client secret is never returned; the client id is, and with
+/// it Vault refuses every jwt login.
+pub const FIELDS: &[(&str, Kind)] = &[
+    ("oidc_discovery_url", Kind::Text),
+    ("oidc_discovery_ca_pem", Kind::Text),
+    ("oidc_client_id", Kind::Text),
+    ("oidc_response_mode", Kind::Text),
+    ("oidc_response_types", Kind::Set),
+    ("jwks_url", Kind::Text),
+    ("jwks_ca_pem", Kind::Text),
+    ("jwks_pairs", Kind::JwksPairs),
+    ("jwt_validation_pubkeys", Kind::Set),
+    ("jwt_supported_algs", Kind::Set),
+    ("bound_issuer", Kind::Text),
+    ("default_role", Kind::LowerText),
+    ("provider_config", Kind::Map),
+    ("namespace_in_state", Kind::Bool),
+    ("unsupported_critical_cert_extensions", Kind::Set),
+];
+
+impl Vault {
+    /// Reads the config: every field in the form that is compared; none when it was never written.
+    ///
+    /// # Errors
+    /// `NoMount` when no jwt method is mounted there, and as every call.
+    pub async fn read_config(&self, mount: &MountPath) -> Result<Option<Fields>, VaultError> {
+        let request = self.request("read", Method::GET, ApiPath::config(mount)).lane(Lane::Issuer(mount.to_string()));
+        let Some(found) = self.read(request).await? else { return Ok(None) };
+        let Some(Value::Object(data)) = found.get("data") else { return Ok(None) };
+        Ok(Some(canon::normalise(FIELDS, data)))
+    }
+
+    /// Writes the config: what is left out becomes empty. May rightly take 90 s; when it is abandoned, or fails, the
+    /// old config stays in force.
+    ///
+    /// # Errors
+    /// `IssuerUnreachable` when Vault cannot fetch what the config points to, and as every call.
+    pub async fn write_config(&self, mount: &MountPath, fields: &Fields) -> Result<(), VaultError> {
+        let deadline = self.server().deadlines().config_write;
+        let request = self.request("write", Method::POST, ApiPath::config(mount)).body(canon::body(fields));
+        self.write(request.lane(Lane::Issuer(mount.to_string())).deadline(deadline)).await.map(drop)
+    }
+}
