@@ -2,15 +2,14 @@
 //! are good; what then fails in Vault hides nothing else.
 
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
 
 use super::connect::Target;
 use super::pass::{self, Job, Targets};
-use super::progress::{Interrupted, Progress};
+use super::progress::Progress;
 use super::report::{BindingReport, ObjectReport, Outcome, Report};
 use super::{FilesArgs, INTERRUPTED, OutputArgs, complain};
 use crate::sync::apply::{Cause, Context};
@@ -74,13 +73,10 @@ pub async fn run(args: &ApplyArgs) -> ExitCode {
     };
     let bindings = progress.watch(work).await;
     targets.close().await;
-    let bindings = match bindings {
-        Ok(bindings) => bindings,
-        Err(Interrupted) => {
-            let at = at.lock().unwrap_or_else(PoisonError::into_inner);
-            complain(&format!("interrupted {at}; what was written stays, and the same command goes on from there"));
-            return ExitCode::from(INTERRUPTED);
-        }
+    let Ok(bindings) = bindings else {
+        let at = at.lock().unwrap_or_else(PoisonError::into_inner);
+        complain(&format!("interrupted {at}; what was written stays, and the same command goes on from there"));
+        return ExitCode::from(INTERRUPTED);
     };
     let problems = jobs.into_iter().flat_map(|job| job.problems).collect();
     let report = Report::new(bindings, problems, Outcome::Applied);

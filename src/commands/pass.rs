@@ -36,7 +36,7 @@ impl<'a> Job<'a> {
             // Without the connection there are no grants to judge by.
             job.desired.problems.retain(|problem| problem.kind != ProblemKind::NotGranted);
         }
-        job.take_problems(remedies);
+        job.take_problems(&remedies);
         job.note_unknown_labels(sources);
         job
     }
@@ -51,7 +51,7 @@ impl<'a> Job<'a> {
         self.problems.push(problem);
     }
 
-    fn take_problems(&mut self, remedies: Vec<String>) {
+    fn take_problems(&mut self, remedies: &[String]) {
         let problems = std::mem::take(&mut self.desired.problems);
         for problem in problems {
             // What is missing without a cluster is told with the ways in which it can be given here.

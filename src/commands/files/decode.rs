@@ -60,7 +60,7 @@ pub(super) fn syntax(error: &serde_yaml::Error) -> Fault {
 }
 
 /// Decodes one object and refuses what its type does not know.
-pub(super) fn strict<'de, T, D>(decoder: D, text: Option<&str>, prefix: &str) -> Result<T, Vec<Fault>>
+pub(super) fn strict<'de, T, D>(source: D, text: Option<&str>, prefix: &str) -> Result<T, Vec<Fault>>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de, Error = serde_yaml::Error>,
@@ -72,7 +72,7 @@ where
             unknown.borrow_mut().push(path);
         }
     };
-    let decoded = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(decoder, &mut note));
+    let decoded = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(source, &mut note));
     let mut faults: Vec<Fault> = unknown.into_inner().iter().map(|path| unknown_field(path, text, prefix)).collect();
     match decoded {
         Ok(object) if faults.is_empty() => Ok(object),
