@@ -10,6 +10,7 @@ use clap::Args;
 use super::connect::Target;
 use super::pass::{self, Job, Targets};
 use super::progress::Progress;
+use super::render::Detail;
 use super::report::{BindingReport, ObjectReport, Outcome, Report};
 use super::{FilesArgs, INTERRUPTED, OutputArgs, complain};
 use crate::sync::apply::{Cause, Context};
@@ -44,7 +45,7 @@ pub async fn run(args: &ApplyArgs) -> ExitCode {
     let resources = match args.files.load() {
         Ok(resources) => resources,
         Err(problems) => {
-            args.output.print(&Report::of_problems(problems));
+            args.output.print(&Report::of_problems(problems), Detail::Objects);
             return ExitCode::from(1);
         }
     };
@@ -52,7 +53,7 @@ pub async fn run(args: &ApplyArgs) -> ExitCode {
     let mut jobs = pass::jobs(sources, &args.files.cluster);
     if jobs.iter().any(|job| !job.problems.is_empty()) {
         let problems = jobs.into_iter().flat_map(|job| job.problems).collect();
-        args.output.print(&Report::of_problems(problems));
+        args.output.print(&Report::of_problems(problems), Detail::Objects);
         complain("nothing was written");
         return ExitCode::from(1);
     }
@@ -80,7 +81,7 @@ pub async fn run(args: &ApplyArgs) -> ExitCode {
     };
     let problems = jobs.into_iter().flat_map(|job| job.problems).collect();
     let report = Report::new(bindings, problems, Outcome::Applied);
-    args.output.print(&report);
+    args.output.print(&report, Detail::Objects);
     if report.outcome == Outcome::Failed { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Job<'a> {
 impl<'a> Job<'a> {
     fn new(place: &'a Place, binding: &'a VaultJwtBinding, sources: Sources<'a>, cluster: &str) -> Self {
         let namespace = binding.namespace().unwrap_or_default();
-        let (references, remedies) = sources.resolve(&namespace, &binding.spec);
+        let references = sources.resolve(&namespace, &binding.spec);
         let chosen = connect::connection_of(sources.resources, binding);
         let connection = chosen.as_ref().ok().copied().flatten();
         let granted = connect::granted(connection, sources.resources, &namespace);
@@ -36,7 +36,7 @@ impl<'a> Job<'a> {
             // Without the connection there are no grants to judge by.
             job.desired.problems.retain(|problem| problem.kind != ProblemKind::NotGranted);
         }
-        job.take_problems(&remedies);
+        job.take_problems(sources);
         job.note_unknown_labels(sources);
         job
     }
@@ -51,15 +51,14 @@ impl<'a> Job<'a> {
         self.problems.push(problem);
     }
 
-    fn take_problems(&mut self, remedies: &[String]) {
-        let problems = std::mem::take(&mut self.desired.problems);
-        for problem in problems {
+    fn take_problems(&mut self, sources: Sources<'_>) {
+        for problem in std::mem::take(&mut self.desired.problems) {
             // What is missing without a cluster is told with the ways in which it can be given here.
-            if problem.kind == ProblemKind::ReferenceNotFound && !remedies.is_empty() {
-                self.complain(Some(problem.field), format!("not found; {}", remedies.join("; ")));
-            } else {
-                self.complain(Some(problem.field), problem.message);
-            }
+            let remedy = (problem.kind == ProblemKind::ReferenceNotFound)
+                .then(|| sources.remedy_of(&self.owner.namespace, &self.binding.spec, &problem.field))
+                .flatten();
+            let message = remedy.map_or(problem.message, |remedy| format!("not found; {remedy}"));
+            self.complain(Some(problem.field), message);
         }
     }
 

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::pass::{self, Job, Targets};
 use super::progress::Progress;
+use super::render::Detail;
 use super::report::{BindingReport, ObjectReport, Outcome, Report};
 use super::{FilesArgs, INTERRUPTED, OutputArgs};
 use crate::sync::apply::Cause;
@@ -37,7 +38,7 @@ pub async fn run(args: &PlanArgs) -> ExitCode {
     let resources = match args.files.load() {
         Ok(resources) => resources,
         Err(problems) => {
-            args.output.print(&Report::of_problems(problems));
+            args.output.print(&Report::of_problems(problems), Detail::Fields);
             return ExitCode::from(1);
         }
     };
@@ -61,7 +62,7 @@ pub async fn run(args: &PlanArgs) -> ExitCode {
     let Ok(bindings) = bindings else { return ExitCode::from(INTERRUPTED) };
     let problems = jobs.into_iter().flat_map(|job| job.problems).collect();
     let report = Report::new(bindings, problems, Outcome::Changes);
-    args.output.print(&report);
+    args.output.print(&report, Detail::Fields);
     match report.outcome {
         Outcome::Unchanged | Outcome::Applied => ExitCode::SUCCESS,
         Outcome::Changes => ExitCode::from(2),

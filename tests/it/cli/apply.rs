@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, SECRET};
+use super::{Case, SECRET, run_with_input};
 use crate::lab::issuer::Behaviour;
 
 #[tokio::test]
@@ -110,6 +110,8 @@ async fn what_nobody_marked_is_taken_over_and_what_another_binding_marked_is_not
     let text = vault.read(&policy).await["policy"].as_str().unwrap().to_owned();
     let (marker, body) = text.split_once('\n').unwrap();
 
+    vault.write(&policy, &json!({"policy": body.replace("read", "list")})).await;
+    case.run("plan", &[]).await.ends_with(2).says(&[&format!("~ Policy {id}: carries no marker, and is taken over")]);
     vault.write(&policy, &json!({"policy": body})).await;
     case.run("plan", &[]).await.ends_with(2).says(&[&format!("= Policy {id}"), "marker: local/", "1 to take over"]);
     case.run("apply", &[]).await.ends_with(0);
@@ -133,7 +135,13 @@ async fn an_issuer_that_fails_hides_nothing_else() {
 
     let applied = case.run("apply", &[]).await;
 
-    applied.ends_with(1).says(&[&format!("! JwtConfig {}/jwt", case.id), "issuer", "+ Policy", "+ Role", "1 problem"]);
+    applied.ends_with(1).says(&[
+        &format!("! JwtConfig {}/jwt: cannot write", case.id),
+        "issuer",
+        "+ Policy",
+        "+ Role",
+        "1 problem",
+    ]);
     case.issuer.behave(Behaviour::Keys);
     case.run("apply", &[]).await.ends_with(0).says(&["Applied: 1 created, 4 unchanged."]);
 }
@@ -149,4 +157,38 @@ async fn two_bindings_that_claim_one_role_are_told_so() {
     let role = format!("Role {}/jwt/backend is claimed by VaultJwtBinding {}/backstage-backend too", case.id, case.id);
     applied.ends_with(1).says(&["second.yaml:1: document 1, VaultJwtBinding", &role, "nothing was written"]);
     assert_eq!(case.writes_since(mark), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_lacks_in_vault_or_is_in_the_way_is_named_with_what_to_do() {
+    let case = Case::new().await;
+    case.vault.api().enable(&format!("auth/{}/other", case.id), "userpass").await;
+    let (mount, kv) = (format!("mount: {}/jwt", case.id), format!("mount: {}/kv", case.id));
+    for (here, instead, says) in [
+        (mount.as_str(), format!("mount: {}/other", case.id), "'userpass' is mounted there"),
+        ("    enable: true\n", String::new(), "nothing is mounted there; set auth.enable"),
+        (&kv, format!("mount: {}/absent", case.id), "! Kv"),
+    ] {
+        case.write("binding.yaml", &case.binding().replace(here, &instead));
+        for command in ["plan", "apply"] {
+            let printed = case.run(command, &[]).await;
+            printed.ends_with(1).says(&[says, "problem"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_on_standard_input_is_applied_like_documents() {
+    let case = Case::new().await;
+    let item =
+        |text: String| text.lines().map(|line| format!("  {line}\n")).collect::<String>().replacen("  ", "- ", 1);
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n{}{}", item(case.binding()), item(case.secret()));
+    let environment = [("VAULT_ADDR", case.vault.address()), ("VAULT_TOKEN", case.vault.root_token())];
+
+    let applied = run_with_input(&["apply", "-f", "-"], &environment, &list).await;
+
+    applied.ends_with(0).says(&["Applied: 5 created."]);
+    let bad = list.replace("userClaim", "userClam");
+    let refused = run_with_input(&["apply", "-f", "-"], &environment, &bad).await;
+    refused.ends_with(1).says(&["standard input:", "items[0].spec.roles[0].userClam: unknown field"]);
 }
