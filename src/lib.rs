@@ -2,6 +2,8 @@
 
 pub mod api;
 pub mod commands;
+pub mod controller;
 pub mod desired;
 pub mod sync;
+pub mod telemetry;
 pub mod vault;

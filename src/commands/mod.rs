@@ -128,7 +128,7 @@ impl OutputArgs {
                 for problem in &report.problems {
                     complain(&render::problem(problem));
                 }
-                let sentence = render::sentence(report);
+                let sentence = render::sentence(report, detail);
                 if report.bindings.is_empty() { complain(&sentence) } else { print(&format!("{sentence}\n")) }
             }
         }

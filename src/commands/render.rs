@@ -42,8 +42,8 @@ pub(crate) fn problem(problem: &FileProblem) -> String {
 }
 
 /// The summary.
-pub(crate) fn sentence(report: &Report) -> String {
-    format!("{BOLD}{}{BOLD:#}", summary(report.outcome, report.summary))
+pub(crate) fn sentence(report: &Report, detail: Detail) -> String {
+    format!("{BOLD}{}{BOLD:#}", summary(report.outcome, report.summary, detail))
 }
 
 fn write_binding(out: &mut String, binding: &BindingReport, detail: Detail) -> std::fmt::Result {
@@ -95,21 +95,23 @@ fn write_object(out: &mut String, object: &ObjectReport, detail: Detail) -> std:
     Ok(())
 }
 
-fn summary(outcome: Outcome, summary: Summary) -> String {
+fn summary(outcome: Outcome, summary: Summary, detail: Detail) -> String {
     let Summary { create, update, take_over, unchanged, problems } = summary;
-    let counts = |ending: [&str; 3]| {
-        let parts = [(create, ending[0]), (update, ending[1]), (take_over, ending[2]), (unchanged, "unchanged")];
-        let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
-        parts.collect::<Vec<_>>().join(", ")
+    let words = match detail {
+        Detail::Fields => ["to create", "to update", "to take over"],
+        Detail::Objects => ["created", "updated", "taken over"],
     };
+    let parts = [(create, words[0]), (update, words[1]), (take_over, words[2]), (unchanged, "unchanged")];
+    let counts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let counts = counts.join(", ");
     match outcome {
         Outcome::Unchanged => "Nothing to do: Vault is as the files say.".to_owned(),
-        Outcome::Changes => format!("Plan: {}.", counts(["to create", "to update", "to take over"])),
-        Outcome::Applied => format!("Applied: {}.", counts(["created", "updated", "taken over"])),
+        Outcome::Changes => format!("Plan: {counts}."),
+        Outcome::Applied => format!("Applied: {counts}."),
         Outcome::Failed => {
-            let rest = counts(["create", "update", "take over"]);
-            let rest = if rest.is_empty() { String::new() } else { format!("; of the rest: {rest}") };
             let noun = if problems == 1 { "problem" } else { "problems" };
+            let rest = if counts.is_empty() { String::new() } else { format!("; of the rest {counts}") };
             format!("{problems} {noun}{rest}.")
         }
     }

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use crate::{controller, telemetry};
+
 /// Run the controller, in a cluster or, with KUBECONFIG, out of one.
 #[derive(Args)]
 pub struct RunArgs {
@@ -43,7 +45,36 @@ fn service_account(text: &str) -> Result<(String, String), &'static str> {
 }
 
 /// Runs the controller until it is told to end.
-pub async fn run(_args: RunArgs) -> ExitCode {
-    super::complain("this build has no controller");
-    ExitCode::from(1)
+pub async fn run(args: RunArgs) -> ExitCode {
+    let json = args.log_format.map(|format| format == LogFormat::Json);
+    if let Err(error) = telemetry::log(json, &args.log_filter) {
+        super::complain(&format!("--log-filter: {error}"));
+        return ExitCode::from(1);
+    }
+    let settings = controller::Settings {
+        service_account: args.service_account,
+        cluster: args.cluster,
+        concurrency: args.concurrency,
+    };
+    match controller::run(settings, told_to_end()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            super::complain(&error.to_string());
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// SIGTERM, as Kubernetes sends it, or SIGINT, as a terminal does.
+async fn told_to_end() {
+    let interrupt = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => drop(interrupt.await),
+    }
 }

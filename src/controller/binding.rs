@@ -75,7 +75,10 @@ async fn bounded(binding: &VaultJwtBinding, pass: impl Future<Output = Pass>) ->
             Class::Unavailable,
             ConditionType::Synced,
             Reason::TimedOut,
-            format!("The pass took longer than spec.timeout ({}); Vault or the apiserver is slow", binding.spec.timeout.0),
+            format!(
+                "The pass took longer than spec.timeout ({}); Vault or the apiserver is slow",
+                binding.spec.timeout.0
+            ),
         ))
     })
 }
@@ -111,9 +114,9 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
         Ok(session) => session,
         Err(issue) => return Pass::ended(issue),
     };
-    let Some(connection) = context.vault_connections.get(&kube::runtime::reflector::ObjectRef::new(
-        &binding.spec.connection_ref.name,
-    )) else {
+    let Some(connection) =
+        context.vault_connections.get(&kube::runtime::reflector::ObjectRef::new(&binding.spec.connection_ref.name))
+    else {
         return Pass::ended(connection_missing(binding));
     };
     let references = desired::references(&binding.spec);

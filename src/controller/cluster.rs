@@ -49,7 +49,10 @@ async fn call<T>(what: &'static str, request: impl Future<Output = kube::Result<
 
 async fn get<K>(client: &Client, namespace: &str, name: &str) -> Result<Option<K>, ClusterError>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned,
 {
     let api = Api::<K>::namespaced(client.clone(), namespace);
     match tokio::time::timeout(DEADLINE, api.get_opt(name)).await {

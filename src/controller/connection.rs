@@ -15,10 +15,8 @@ use crate::api::status::ConnectionStatus;
 use crate::api::{REQUESTED_AT, VaultConnection};
 
 const INTERVAL: Duration = Duration::from_secs(60);
-const PARTS: [(ConditionType, &str); 2] = [
-    (ConditionType::Reachable, "Vault answers"),
-    (ConditionType::Authenticated, "Vault let the operator log in"),
-];
+const PARTS: [(ConditionType, &str); 2] =
+    [(ConditionType::Reachable, "Vault answers"), (ConditionType::Authenticated, "Vault let the operator log in")];
 
 /// Reconciles one connection.
 pub(crate) async fn reconcile(connection: Arc<VaultConnection>, context: Arc<Context>) -> Action {
@@ -64,9 +62,8 @@ pub(crate) async fn reconcile(connection: Arc<VaultConnection>, context: Arc<Con
 /// Whether Vault is there and lets the operator in.
 async fn look(live: &super::connections::Connection) -> Result<(), Issue> {
     let health = live.server.health().await.map_err(|error| Issue::of_vault(&error, ConditionType::Reachable))?;
-    let unavailable = |reason, message: &str| {
-        Err(Issue::new(Class::Unavailable, ConditionType::Reachable, reason, message))
-    };
+    let unavailable =
+        |reason, message: &str| Err(Issue::new(Class::Unavailable, ConditionType::Reachable, reason, message));
     if !health.initialized {
         return unavailable(Reason::VaultUnavailable, "Vault is not initialized; run `vault operator init`");
     }

@@ -195,18 +195,13 @@ async fn build(spec: &VaultConnectionSpec, operator: &Operator) -> Result<Connec
 
 /// Who the operator is, and the secret that is part of it.
 async fn identity(auth: &ConnectionAuth, operator: &Operator) -> Result<(Identity, Option<SecretString>), Issue> {
-    let invalid = |message: String| {
-        Issue::new(Class::Rejected, ConditionType::Authenticated, Reason::Invalid, message)
-    };
+    let invalid = |message: String| Issue::new(Class::Rejected, ConditionType::Authenticated, Reason::Invalid, message);
     let mount = |path: &str| MountPath::new(path).map_err(|error| invalid(format!("spec.auth: mount {error}")));
     let jwt = |mount: MountPath, role: &str, audience: Option<&str>, per_namespace: Option<&str>| {
         let (client, role) = (operator.client.clone(), role.to_owned());
         let audiences: Vec<String> = audience.map(str::to_owned).into_iter().collect();
-        let make = move |source: Arc<dyn JwtSource>| Credentials::Jwt {
-            mount: mount.clone(),
-            role: role.clone(),
-            source,
-        };
+        let make =
+            move |source: Arc<dyn JwtSource>| Credentials::Jwt { mount: mount.clone(), role: role.clone(), source };
         if let Some(name) = per_namespace {
             let name = name.to_owned();
             return Ok(Identity::PerNamespace(Box::new(move |namespace| {
@@ -270,9 +265,8 @@ async fn lookup(
     field: &str,
 ) -> Result<SecretString, Issue> {
     let object = format!("{field}: {kind:?} {namespace}/{name}");
-    let waiting = |message: String| {
-        Issue::new(Class::Waiting, ConditionType::Authenticated, Reason::ReferenceNotFound, message)
-    };
+    let waiting =
+        |message: String| Issue::new(Class::Waiting, ConditionType::Authenticated, Reason::ReferenceNotFound, message);
     match cluster::value(client, kind, namespace, name, key).await {
         Err(error) => Err(Issue::new(
             Class::Unavailable,
@@ -324,9 +318,11 @@ impl JwtSource for Requested {
     fn jwt(&self) -> BoxFuture<'_, Result<SecretString, VaultError>> {
         async {
             let (namespace, name) = &self.account;
-            cluster::service_account_token(&self.client, namespace, name, self.audiences.clone()).await.map_err(|error| {
-                VaultError::NoJwt { reason: format!("no token for ServiceAccount {namespace}/{name}: {error}") }
-            })
+            cluster::service_account_token(&self.client, namespace, name, self.audiences.clone()).await.map_err(
+                |error| VaultError::NoJwt {
+                    reason: format!("no token for ServiceAccount {namespace}/{name}: {error}"),
+                },
+            )
         }
         .boxed()
     }

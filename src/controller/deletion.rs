@@ -77,19 +77,14 @@ async fn held_up(
     Action::requeue(wait)
 }
 
-async fn clean(
-    binding: &VaultJwtBinding,
-    context: &Context,
-    state: &mut BindingState,
-) -> Result<News, Outcome> {
+async fn clean(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState) -> Result<News, Outcome> {
     let namespace = binding.namespace().unwrap_or_default();
     let session = binding::session(binding, context, &namespace)
         .map_err(|issue| Outcome { issues: vec![issue], unknown: Vec::new() })?;
     let this = BindingRef::from_obj(binding);
     let contest = {
-        let connection = context
-            .vault_connections
-            .get(&kube::runtime::reflector::ObjectRef::new(&binding.spec.connection_ref.name));
+        let connection =
+            context.vault_connections.get(&kube::runtime::reflector::ObjectRef::new(&binding.spec.connection_ref.name));
         let index = context.index();
         index.contest(&this, |other| connection.as_ref().is_some_and(|c| context.same_vault(c, other)))
     };

@@ -186,11 +186,7 @@ impl Index {
     }
 }
 
-fn remove_from<K: std::hash::Hash + Eq>(
-    map: &mut HashMap<K, HashSet<BindingRef>>,
-    key: &K,
-    this: &BindingRef,
-) {
+fn remove_from<K: std::hash::Hash + Eq>(map: &mut HashMap<K, HashSet<BindingRef>>, key: &K, this: &BindingRef) {
     if let Some(set) = map.get_mut(key) {
         set.remove(this);
         if set.is_empty() {

@@ -169,9 +169,8 @@ async fn guard(pass: impl Future<Output = Action> + Send + 'static) -> Result<Ac
     })
 }
 
-fn ended<K>(
-    result: Result<(reflector::ObjectRef<K>, Action), kube::runtime::controller::Error<Infallible, Infallible>>,
-) where
+fn ended<K>(result: Result<(reflector::ObjectRef<K>, Action), kube::runtime::controller::Error<Infallible, Infallible>>)
+where
     K: kube::Resource<DynamicType = ()>,
 {
     match result {

@@ -68,7 +68,9 @@ pub(crate) fn transition(before: Option<&Condition>, after: Option<&Condition>) 
     let same = before.is_some_and(|before| before.status == after.status && before.reason == after.reason);
     match after.status {
         _ if same => None,
-        ConditionStatus::False => Some(News::warning("NotReady", "Reconcile", format!("{}: {}", after.reason, after.message))),
+        ConditionStatus::False => {
+            Some(News::warning("NotReady", "Reconcile", format!("{}: {}", after.reason, after.message)))
+        }
         ConditionStatus::True if before.is_some_and(|before| before.status == ConditionStatus::False) => {
             Some(News::normal("Recovered", "Reconcile", after.message.clone()))
         }

@@ -42,9 +42,7 @@ impl Issue {
         let (class, condition, reason) = match problem.kind {
             ProblemKind::Invalid => (Class::Rejected, ConditionType::Accepted, Reason::Invalid),
             ProblemKind::NotGranted => (Class::Rejected, ConditionType::Accepted, Reason::NotGranted),
-            ProblemKind::ReferenceNotFound => {
-                (Class::Waiting, ConditionType::ResolvedRefs, Reason::ReferenceNotFound)
-            }
+            ProblemKind::ReferenceNotFound => (Class::Waiting, ConditionType::ResolvedRefs, Reason::ReferenceNotFound),
             ProblemKind::ReferenceInvalid => (Class::Rejected, ConditionType::ResolvedRefs, Reason::ReferenceInvalid),
         };
         Self::new(class, condition, reason, format!("{}: {}", problem.field, problem.message))
@@ -52,53 +50,19 @@ impl Issue {
 
     /// Something in Vault.
     pub(crate) fn of_failure(failure: &Failure) -> Self {
-        let about = |text: &str| format!("{}: {text}", failure.id);
-        let synced = |class, reason, text: &str| Self::new(class, ConditionType::Synced, reason, about(text));
-        match &failure.cause {
+        let (class, condition, reason) = match &failure.cause {
             Cause::Vault(error) => {
                 let issue = Self::of_vault(error, ConditionType::Synced);
-                Self { message: about(&issue.message), ..issue }
+                return Self { message: format!("{}: {}", failure.id, issue.message), ..issue };
             }
-            Cause::ReadBackDiffers(changes) => {
-                let fields: Vec<String> = changes
-                    .iter()
-                    .map(|change| format!("{} is {} and not {}", change.field, change.found, change.expected))
-                    .collect();
-                synced(
-                    Class::Unavailable,
-                    Reason::ReadBackDiffers,
-                    &format!("Vault does not keep what was written: {}", fields.join("; ")),
-                )
-            }
-            Cause::Conflict(why) => Self::new(
-                Class::Rejected,
-                ConditionType::Accepted,
-                Reason::Conflict,
-                about(&format!("{why}; set adoption: Adopt to take it over, or choose another name")),
-            ),
-            Cause::MountMissing => synced(
-                Class::Waiting,
-                Reason::MountNotFound,
-                "nothing is mounted there; set auth.enable or mount the jwt method",
-            ),
-            Cause::MountType(type_) => Self::new(
-                Class::Rejected,
-                ConditionType::Accepted,
-                Reason::MountTypeMismatch,
-                about(&format!("'{type_}' is mounted there and not 'jwt'; choose another auth.mount")),
-            ),
-            Cause::IssuerSlow => synced(
-                Class::Waiting,
-                Reason::IssuerUnreachable,
-                "Vault still waits for the issuer's answer while the config is written, for up to 90 s; see that Vault \
-                 can reach the URL",
-            ),
-            Cause::PolicyMissing(policy) => synced(
-                Class::Waiting,
-                Reason::Pending,
-                &format!("waits for policy '{policy}', so that nobody logs in before it exists"),
-            ),
-        }
+            Cause::ReadBackDiffers(_) => (Class::Unavailable, ConditionType::Synced, Reason::ReadBackDiffers),
+            Cause::Conflict(_) => (Class::Rejected, ConditionType::Accepted, Reason::Conflict),
+            Cause::MountMissing => (Class::Waiting, ConditionType::Synced, Reason::MountNotFound),
+            Cause::MountType(_) => (Class::Rejected, ConditionType::Accepted, Reason::MountTypeMismatch),
+            Cause::IssuerSlow => (Class::Waiting, ConditionType::Synced, Reason::IssuerUnreachable),
+            Cause::WaitsForMount | Cause::PolicyMissing(_) => (Class::Waiting, ConditionType::Synced, Reason::Pending),
+        };
+        Self::new(class, condition, reason, format!("{}: {}", failure.id, failure.cause))
     }
 
     /// A failed request to Vault.

@@ -64,12 +64,7 @@ pub(crate) async fn announce(
     write(binding, context, state, &Phase::Started, Some((Some(managed), drift))).await
 }
 
-async fn put(
-    binding: &VaultJwtBinding,
-    context: &Context,
-    state: &mut BindingState,
-    status: BindingStatus,
-) -> bool {
+async fn put(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState, status: BindingStatus) -> bool {
     if status == state.status {
         return true;
     }

@@ -228,8 +228,6 @@ fn refers_to(connection: &VaultConnection, kind: CaKind, namespace: &str, name: 
             && (tls
                 .and_then(|tls| tls.client_certificate_ref.as_ref())
                 .is_some_and(|pair| is(&pair.namespace, &pair.name))
-                || app_role
-                    .as_ref()
-                    .is_some_and(|auth| is(&auth.secret_id_ref.namespace, &auth.secret_id_ref.name))
+                || app_role.as_ref().is_some_and(|auth| is(&auth.secret_id_ref.namespace, &auth.secret_id_ref.name))
                 || token.as_ref().is_some_and(|auth| is(&auth.secret_ref.namespace, &auth.secret_ref.name)))
 }

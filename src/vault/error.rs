@@ -5,7 +5,6 @@ use std::fmt;
 use std::time::Duration;
 
 use super::connect::ConnectFailure;
-use crate::api::names::NameError;
 
 /// What was asked of Vault: a verb and the API path below `v1/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,12 +90,6 @@ pub enum VaultError {
     Closed,
 }
 
-impl From<NameError> for VaultError {
-    fn from(error: NameError) -> Self {
-        Self::invalid(error.to_string())
-    }
-}
-
 impl VaultError {
     /// A setting or a name that cannot be used.
     pub(super) fn invalid(problem: impl Into<String>) -> Self {
@@ -128,5 +121,10 @@ impl VaultError {
                 | Self::TimedOut { .. }
                 | Self::Closed
         )
+    }
+}
+impl From<crate::api::names::NameError> for VaultError {
+    fn from(e: crate::api::names::NameError) -> Self {
+        Self::invalid(e.to_string())
     }
 }

@@ -174,7 +174,9 @@ impl Vault {
 fn is_deleted(version: &Value) -> bool {
     let destroyed = version.get("destroyed").and_then(Value::as_bool).unwrap_or(false);
     let deletion = version.get("deletion_time").and_then(Value::as_str).unwrap_or_default();
-    let passed = || deletion.parse::<jiff::Timestamp>().is_ok_and(|time| time <= jiff::Timestamp::now());
+    let passed = || {
+        deletion.parse::<k8s_openapi::jiff::Timestamp>().is_ok_and(|time| time <= k8s_openapi::jiff::Timestamp::now())
+    };
     destroyed || (!deletion.is_empty() && passed())
 }
 

@@ -10,7 +10,6 @@ mod error;
 mod kv;
 mod kv_v1;
 mod limits;
-mod login;
 mod path;
 mod policy;
 mod refusal;

@@ -197,7 +197,7 @@ impl Answer {
     fn without_errors(&self, call: Call) -> VaultError {
         let deleted = matches!(&self.body, Body::Json(body) if body.get("data").is_some());
         // A PATCH of a KV secret that is not there has an empty 404, and of a deleted one its metadata.
-        if self.status == 404 && call.verb == "patch" && (deleted || matches!(self.body, Body::Empty)) {
+        if self.status == 404 && (deleted || matches!(self.body, Body::Empty)) {
             return VaultError::CasMismatch { call };
         }
         VaultError::NotVault { call, status: self.status }

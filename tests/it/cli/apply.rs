@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, SECRET, run_with_input};
+use super::{Case, SECRET, run, run_with_input};
 use crate::lab::issuer::Behaviour;
 
 #[tokio::test]
@@ -175,6 +175,44 @@ async fn what_lacks_in_vault_or_is_in_the_way_is_named_with_what_to_do() {
             printed.ends_with(1).says(&[says, "problem"]);
         }
     }
+}
+
+#[tokio::test]
+async fn a_policy_that_vault_refuses_is_named_and_its_role_waits() {
+    let case = Case::new().await;
+    let rules = format!("rules: [{{path: {}/kv/data/terraform/*, capabilities: [read]}}]", case.id);
+    case.write("binding.yaml", &case.binding().replace(&rules, "hcl: 'path {'"));
+
+    let applied = case.run("apply", &[]).await;
+
+    applied.ends_with(1).says(&[&format!("! Policy {}: ", case.id), "failed to parse policy", "waits for policy"]);
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_list_the_mounts_still_tells_what_differs() {
+    let case = Case::new().await;
+    let (id, vault) = (&case.id, case.vault.api());
+    case.run("apply", &[]).await.ends_with(0);
+    let all = r#"path "*" { capabilities = ["create", "read", "update", "list", "patch"] }
+        path "sys/auth" { capabilities = ["deny"] }"#;
+    vault.write(&format!("sys/policies/acl/{id}-rest"), &json!({"policy": all})).await;
+    let (_, made) = vault.post("auth/token/create", &json!({"policies": [format!("{id}-rest")]})).await;
+    let environment =
+        [("VAULT_ADDR", case.vault.address()), ("VAULT_TOKEN", made["auth"]["client_token"].as_str().unwrap())];
+    let folder = case.folder().display().to_string();
+
+    run(&["plan", "-f", &folder], &environment).await.ends_with(0);
+    vault.write(&format!("auth/{id}/jwt/role/backend"), &json!({"role_type": "jwt", "token_ttl": "2h"})).await;
+    run(&["plan", "-f", &folder], &environment).await.ends_with(2).says(&["1 to update, 4 unchanged"]);
+
+    // A mount that cannot be seen at all is no missing one.
+    case.write("binding.yaml", &case.binding().replace(&format!("mount: {id}/jwt"), &format!("mount: {id}/none")));
+    let planned = run(&["plan", "-f", &folder], &environment).await;
+    planned.ends_with(1).says(&[
+        &format!("! AuthMount {id}/none: "),
+        "permission denied",
+        &format!("! Role {id}/none/backend"),
+    ]);
 }
 
 #[tokio::test]

@@ -127,7 +127,7 @@ async fn a_vault_that_cannot_be_used_is_told_in_one_message() {
         (vec![("VAULT_ADDR", tls.address()), ("VAULT_TOKEN", root), ("VAULT_CACERT", "/nowhere.pem")], "VAULT_CACERT"),
         (vec![("VAULT_ADDR", "vault.example"), ("VAULT_TOKEN", root)], "address of Vault"),
         (vec![("VAULT_ADDR", case.vault.address())], "set VAULT_TOKEN"),
-        (vec![("VAULT_ADDR", case.vault.address()), ("VAULT_TOKEN", "nonsense")], "the token is invalid or has ended"),
+        (vec![("VAULT_ADDR", case.vault.address()), ("VAULT_TOKEN", "nonsense")], "Vault refused the login"),
         (
             vec![("VAULT_ADDR", case.vault.address()), ("VAULT_TOKEN", root), ("VAULT_NAMESPACE", "a")],
             "has no namespaces",

@@ -65,8 +65,19 @@ impl Scenario {
         let violations = Arc::<Mutex<Vec<String>>>::default();
         let watch = tokio::spawn(watch(kube.clone(), namespace.clone(), violations.clone()));
         let prefix = namespace.clone();
-        let scenario =
-            Self { lab, kube, vault, issuer: Issuer::start().unwrap(), namespace, mount, kv, prefix, connection, watch, violations };
+        let scenario = Self {
+            lab,
+            kube,
+            vault,
+            issuer: Issuer::start().unwrap(),
+            namespace,
+            mount,
+            kv,
+            prefix,
+            connection,
+            watch,
+            violations,
+        };
         scenario.secret("tfc-token", &json!({"token": "s3cr3t-value"})).await;
         scenario.connect(&scenario.connection_spec(&role)).await;
         scenario

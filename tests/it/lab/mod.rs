@@ -96,7 +96,7 @@ impl Lab {
         let role = format!("{namespace}-{name}");
         let body = json!({
             "bound_service_account_names": [name], "bound_service_account_namespaces": [namespace],
-            "audience": AUDIENCE, "token_policies": policies, "token_ttl": "1h",
+            "token_policies": policies, "token_ttl": "1h",
         });
         self.vault().write(&format!("auth/{KUBERNETES_AUTH}/role/{role}"), &body).await;
         Ok(role)
