@@ -1,9 +1,14 @@
 //! `plan` and `apply` on the founding case: made, left alone, spoilt and put right.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Case, SECRET, run, run_with_input};
+use crate::lab::eventually;
 use crate::lab::issuer::Behaviour;
+use crate::lab::operator::binary;
+use crate::lab::process::{Process, Scratch};
 
 #[tokio::test]
 async fn the_founding_case_is_planned_then_made_and_then_left_alone() {
@@ -144,6 +149,27 @@ async fn an_issuer_that_fails_hides_nothing_else() {
     ]);
     case.issuer.behave(Behaviour::Keys);
     case.run("apply", &[]).await.ends_with(0).says(&["Applied: 1 created, 4 unchanged."]);
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_it_at_once_and_the_same_command_goes_on() {
+    let case = Case::new().await;
+    case.issuer.behave(Behaviour::Hang);
+    let arguments = ["apply".to_owned(), "-f".to_owned(), case.folder().display().to_string()];
+    let environment =
+        [("VAULT_ADDR", case.vault.address().to_owned()), ("VAULT_TOKEN", case.vault.root_token().to_owned())];
+    let scratch = Scratch::new().unwrap();
+    let mut apply = Process::start(scratch.path(), "apply", &binary(), &arguments, &environment).unwrap();
+    let asked = async || (case.issuer.asked() > 0).then_some(());
+    eventually(Duration::from_secs(30), "Vault asks the issuer", asked).await.unwrap();
+
+    apply.signal("INT").unwrap();
+
+    assert_eq!(apply.wait_exit(Duration::from_secs(10)).await.unwrap(), 130, "{}", apply.log());
+    let said = format!("interrupted at JwtConfig {}/jwt", case.id);
+    assert!(apply.log().contains(&said) && apply.log().contains("3 of 5 objects were done"), "{}", apply.log());
+    case.issuer.behave(Behaviour::Keys);
+    case.run("apply", &[]).await.ends_with(0).says(&["Applied: 2 created, 3 unchanged."]);
 }
 
 #[tokio::test]
