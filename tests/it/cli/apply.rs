@@ -244,8 +244,7 @@ async fn a_token_that_may_not_list_the_mounts_still_tells_what_differs() {
 #[tokio::test]
 async fn a_list_on_standard_input_is_applied_like_documents() {
     let case = Case::new().await;
-    let item =
-        |text: String| text.lines().map(|line| format!("  {line}\n")).collect::<String>().replacen("  ", "- ", 1);
+    let item = |text: String| format!("- {}\n", text.trim_end().replace('\n', "\n  "));
     let list = format!("apiVersion: v1\nkind: List\nitems:\n{}{}", item(case.binding()), item(case.secret()));
     let environment = [("VAULT_ADDR", case.vault.address()), ("VAULT_TOKEN", case.vault.root_token())];
 
