@@ -153,9 +153,12 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
             format!("{id}: an older binding claims it too; choose another name, or remove it there"),
         )
     }));
-    // What may become right again by itself, or is somebody else's in part, is neither wanted nor left over.
+    // What may become right again by itself, or is somebody else's in part, is neither wanted nor left over. But a spec
+    // that is broken does not outlive a grant that is gone.
+    let ungranted = ids(&desired.problems, |kind| kind == ProblemKind::NotGranted);
     let mut unknown = ids(&desired.problems, |kind| kind != ProblemKind::NotGranted);
     unknown.extend(lost.iter().filter(|id| id.kind == ObjectKind::Kv).cloned());
+    unknown.retain(|id| !ungranted.contains(id));
 
     let owner = owner(context, binding);
     let generation = binding.metadata.generation.unwrap_or_default();

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::jiff::Timestamp;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
@@ -62,11 +61,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Context {
-    pub(crate) fn now(&self) -> Timestamp {
-        // Kubernetes keeps whole seconds; a fraction would make what was written differ from what is read.
-        Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
-    }
-
     pub(crate) fn index(&self) -> MutexGuard<'_, Index> {
         lock(&self.index)
     }
@@ -77,7 +71,7 @@ impl Context {
         }
     }
 
-    pub(crate) async fn trigger_users_of(&self, connection: &str) {
+    pub(crate) fn trigger_users_of(&self, connection: &str) {
         let users = self.index().using(connection);
         self.trigger(users);
     }

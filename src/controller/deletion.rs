@@ -2,6 +2,7 @@
 //! leaked silently, and nothing hangs without the status saying why and how to let go.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
@@ -114,7 +115,7 @@ async fn clean(binding: &VaultJwtBinding, context: &Context, state: &mut Binding
     }
     let mut note = format!("Deleted from Vault: {}", names(report.deleted.iter().map(ObjectId::to_string)));
     for (id, why) in &report.released {
-        note.push_str(&format!(". Left: {id}, because {why}"));
+        let _ = write!(note, ". Left: {id}, because {why}");
     }
     Ok(News::normal("Deleted", "Delete", note))
 }

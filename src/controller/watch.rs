@@ -144,7 +144,7 @@ pub(crate) async fn connections(client: Client, mut writer: Writer<VaultConnecti
                     if let Some(live) = context.connections.remove(&name) {
                         live.close().await;
                     }
-                    context.trigger_users_of(&name).await;
+                    context.trigger_users_of(&name);
                 });
             }
         }

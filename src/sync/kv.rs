@@ -208,7 +208,10 @@ pub(crate) async fn write(
     }
     if !write.mark.is_empty() {
         let marks = write.mark.iter().map(|key| (kv_marker_key(key.as_deref()), Some(owner.to_string()))).collect();
-        vault.kv_patch_metadata(mount, path, &marks).await?;
+        match &found.metadata {
+            Some(_) => vault.kv_patch_metadata(mount, path, &marks).await?,
+            None => vault.kv_write_metadata(mount, path, &marks).await?,
+        }
     }
     let mut version = found.cas;
     if !write.set.is_empty() || !write.remove.is_empty() {

@@ -40,6 +40,11 @@ impl Request {
         self
     }
 
+    pub(super) fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
     pub(super) fn lane(mut self, lane: Lane) -> Self {
         self.lane = lane;
         self
