@@ -59,7 +59,7 @@ pub async fn run(args: &ApplyArgs) -> ExitCode {
     }
     let mut targets = Targets::default();
     let progress = Progress::new();
-    let at = Mutex::new(String::new());
+    let at = Mutex::new("before anything was written".to_owned());
     let work = async {
         let mut bindings = Vec::new();
         for job in &mut jobs {

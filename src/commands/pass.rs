@@ -17,6 +17,8 @@ pub(crate) struct Job<'a> {
     pub(crate) connection: Option<&'a VaultConnection>,
     pub(crate) desired: Desired,
     pub(crate) problems: Vec<FileProblem>,
+    /// It names a connection that is not among the files, so there is no Vault to ask.
+    pub(crate) lost: bool,
     place: &'a Place,
     owner: Owner,
 }
@@ -30,14 +32,12 @@ impl<'a> Job<'a> {
         let granted = connect::granted(connection, sources.resources, &namespace);
         let desired = desired::desired(&binding.spec, &references, &granted);
         let owner = Owner { cluster: cluster.to_owned(), namespace, name: binding.name_any() };
-        let mut job = Self { binding, connection, desired, problems: Vec::new(), place, owner };
+        let mut job = Self { binding, connection, desired, problems: Vec::new(), lost: chosen.is_err(), place, owner };
         if let Err(problem) = chosen {
             job.complain(Some("spec.connectionRef.name".to_owned()), problem);
-            // Without the connection there are no grants to judge by.
-            job.desired.problems.retain(|problem| problem.kind != ProblemKind::NotGranted);
         }
-        job.take_problems(sources);
         job.note_unknown_labels(sources);
+        job.take_problems(sources);
         job
     }
 
@@ -64,10 +64,11 @@ impl<'a> Job<'a> {
 
     /// Grants by label say nothing about a namespace whose labels are not known.
     fn note_unknown_labels(&mut self, sources: Sources<'_>) {
+        let denied = self.desired.problems.iter().any(|problem| problem.kind == ProblemKind::NotGranted);
         let by_label = self
             .connection
             .is_some_and(|connection| connection.spec.grants.iter().any(|grant| grant.namespaces.selector.is_some()));
-        if by_label && !self.problems.is_empty() && !sources.resources.knows_namespace(&self.owner.namespace) {
+        if denied && by_label && !sources.resources.knows_namespace(&self.owner.namespace) {
             let message = format!(
                 "the connection grants by namespace labels, and Namespace {} is not among the files; add it",
                 self.owner.namespace
@@ -119,7 +120,7 @@ pub(crate) fn jobs<'a>(sources: Sources<'a>, cluster: &str) -> Vec<Job<'a>> {
 /// Refuses what two bindings claim on one Vault: they would undo each other's work for ever.
 fn keep_apart(jobs: &mut [Job<'_>]) {
     let mut claimed: Vec<(Option<String>, Claim, String)> = Vec::new();
-    for job in jobs {
+    for job in jobs.iter_mut().filter(|job| !job.lost) {
         let connection = job.connection_name().map(str::to_owned);
         let title = job.title();
         for claim in desired::claims(&job.binding.spec) {

@@ -8,7 +8,7 @@ use super::pass::{self, Job, Targets};
 use super::progress::Progress;
 use super::render::Detail;
 use super::report::{BindingReport, ObjectReport, Outcome, Report};
-use super::{FilesArgs, INTERRUPTED, OutputArgs};
+use super::{FilesArgs, INTERRUPTED, OutputArgs, complain};
 use crate::sync::apply::Cause;
 use crate::sync::{Action, Observation, Step};
 
@@ -52,6 +52,9 @@ pub async fn run(args: &PlanArgs) -> ExitCode {
         for (done, job) in jobs.iter_mut().enumerate() {
             progress.steps(done, of);
             progress.doing(job.title());
+            if job.lost {
+                continue;
+            }
             targets.open(job, sources).await;
             bindings.extend(plan(job, &targets).await);
         }
@@ -59,7 +62,10 @@ pub async fn run(args: &PlanArgs) -> ExitCode {
     };
     let bindings = progress.watch(work).await;
     targets.close().await;
-    let Ok(bindings) = bindings else { return ExitCode::from(INTERRUPTED) };
+    let Ok(bindings) = bindings else {
+        complain("interrupted");
+        return ExitCode::from(INTERRUPTED);
+    };
     let problems = jobs.into_iter().flat_map(|job| job.problems).collect();
     let report = Report::new(bindings, problems, Outcome::Changes);
     args.output.print(&report, Detail::Fields);

@@ -26,6 +26,12 @@ const BINDING: &[Row] = &[
     ("kind: VaultJwtBinding", "kind: VaultJWTBinding", &["kind", "must be 'VaultJwtBinding'"]),
     ("kind: VaultJwtBinding\n", "", &["kind", "must be set"]),
     ("name: backstage-backend,", "", &["metadata.name", "must be set"]),
+    // A secret in the wrong place is not quoted.
+    (
+        "data: [{key: Badal_devex, secretKeyRef: {name: tfc-token, key: token}}]",
+        "data: [hunter2-tfc-value]",
+        &["binding.yaml:29", "spec.kv[0].data[0]", "invalid type: a string"],
+    ),
     // What Vault would misread or refuse.
     ("  - name: backend", "  - name: ../backend", &["spec.roles[0].name", "'..'"]),
     ("  - name: backend", "  - name: a/b", &["spec.roles[0].name", "must consist of"]),

@@ -143,6 +143,20 @@ async fn a_vault_that_cannot_be_used_is_told_in_one_message() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_not_among_the_files_is_named_and_no_other_vault_is_asked() {
+    let case = Case::new().await;
+    let other = case.connection("{token: {secretRef: {namespace: ops, name: vault, key: token}}}");
+    case.write("connection.yaml", &other.replace("name: main", "name: other"));
+    let mark = case.vault.mark();
+
+    for command in ["plan", "apply"] {
+        let printed = case.run(command, &[]).await;
+        printed.ends_with(1).says(&["spec.connectionRef.name", "'main' is not among the files, which hold 'other'"]);
+    }
+    assert!(!case.vault.requests_since(mark).iter().any(|request| request.path.contains(&case.id)));
+}
+
+#[tokio::test]
 async fn a_connection_that_only_a_pod_can_use_says_what_to_do_with_ones_own_token() {
     let case = Case::new().await;
     case.write("connection.yaml", &case.connection("{kubernetes: {role: operator}}"));
