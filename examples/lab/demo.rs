@@ -221,11 +221,7 @@ async fn goodbye(lab: &Lab, operator: Operator) -> Fallible<()> {
     let (status, log) = operator.stop().await?;
     expect(status == 0, &format!("it ends with status {status}:\n{log}"))?;
     println!("{}", success("it ended in order"));
-    let mut left = 0;
-    for accessor in lab.vault().list("auth/token/accessors").await.1["data"]["keys"].as_array().into_iter().flatten() {
-        let (_, token) = lab.vault().post("auth/token/lookup-accessor", &json!({"accessor": accessor})).await;
-        left += usize::from(token["data"]["path"] == "auth/kubernetes/login");
-    }
+    let left = lab.vault_server.tokens_of("auth/kubernetes/login").await;
     expect(left == 0, &format!("it left {left} tokens in Vault"))?;
     println!("{}", success("and left no token of its own in Vault"));
     Ok(())

@@ -77,15 +77,20 @@ pub async fn ready(kube: &kube::Client, object: &Value) -> Fallible<String> {
     let api = api_of(kube, object);
     let ready = eventually(Duration::from_secs(60), "", async || {
         let live = api.get(name_of(object)).await.ok()?;
-        let current = live.data["status"]["observedGeneration"].as_i64() == live.metadata.generation;
-        let ready = condition(&live, "Ready")?;
-        (current && ready["status"] == "True").then(|| ready["message"].as_str().unwrap_or_default().to_owned())
+        let message = condition(&live, "Ready")?["message"].as_str().unwrap_or_default();
+        is_ready(&live).then(|| message.to_owned())
     });
     if let Ok(message) = ready.await {
         return Ok(message);
     }
     let status = api.get(name_of(object)).await?.data["status"].take();
     Err(format!("{} does not get ready: {:#}", name_of(object), status["conditions"]).into())
+}
+
+/// Whether its status says `Ready` of the spec as it is now.
+pub fn is_ready(object: &DynamicObject) -> bool {
+    object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation
+        && condition(object, "Ready").is_some_and(|ready| ready["status"] == "True")
 }
 
 /// Asks for a reconcile now, as `flux reconcile` does.
