@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use kube::CustomResourceExt;
 
 use super::{Format, OutputArgs, complain, json, print};
-use crate::api::{VaultConnection, VaultJwtBinding};
+use crate::api::schema;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,12 +21,12 @@ pub struct CrdsArgs {
 
 /// Prints both definitions: YAML documents, or a JSON list.
 pub fn run(args: &CrdsArgs) -> ExitCode {
-    let crds = [VaultConnection::crd(), VaultJwtBinding::crd()];
+    let crds = schema::crds();
     match args.output.output {
         Format::Json => print(&json(&serde_json::json!({"apiVersion": "v1", "kind": "List", "items": crds}))),
         Format::Text => {
-            for crd in crds {
-                match serde_yaml::to_string(&crd) {
+            for crd in &crds {
+                match schema::yaml(crd) {
                     Ok(text) => print(&format!("---\n{text}")),
                     Err(error) => {
                         complain(&format!("cannot print the definitions: {error}"));
