@@ -1,4 +1,4 @@
-# What the operator may do in Vault, for the founding case of examples/lab: the mount `jwt`, roles `backstage-*`, the
+# What the operator may do in Vault, for the samples in manifests/samples: the mount `jwt`, roles `backstage-*`, the
 # policies `backstage-*` and `backend-service`, and KV version 2 entries below `terraform-state-plugin/`.
 #
 # The life of a binding (create, put right what was spoilt by hand, delete) uses every capability here and no other; a

@@ -66,7 +66,7 @@ async fn live(world: &Scenario) {
     }
 }
 
-/// The policy with the mounts and names of this world in place of the founding case's.
+/// The policy with the mounts and names of this world in place of the samples'.
 fn in_the_names_of(world: &Scenario) -> String {
     let names = [
         ("sys/auth/jwt\"", format!("sys/auth/{}\"", world.mount)),
@@ -85,15 +85,15 @@ fn in_the_names_of(world: &Scenario) -> String {
 
 /// Each capability with its path.
 fn rules(policy: &str) -> BTreeSet<(String, String)> {
-    let mut path = String::new();
+    let mut path = "";
     let mut rules = BTreeSet::new();
     for line in policy.lines() {
         if let Some(rest) = line.strip_prefix("path \"") {
-            path = rest.split('"').next().unwrap().to_owned();
+            path = rest.split('"').next().unwrap();
         } else if let Some(list) = line.trim().strip_prefix("capabilities = ") {
             let list: Value = serde_json::from_str(list).unwrap();
             let names = list.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
-            rules.extend(names.map(|name| (name, path.clone())));
+            rules.extend(names.map(|name| (name, path.to_owned())));
         }
     }
     rules
