@@ -49,8 +49,6 @@ pub enum Reason {
     ProgressingWithRetry,
     /// `suspend: true`.
     Suspended,
-    /// The object is being deleted.
-    Deleting,
     /// The spec cannot be right; change it.
     Invalid,
     /// The object cannot be decoded by this version of the operator.
@@ -122,17 +120,26 @@ impl Reason {
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// type of the condition.
+    #[schemars(
+        length(max = 316),
+        regex(
+            pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+        )
+    )]
     #[serde(rename = "type")]
     pub type_: String,
     /// status: True, False or Unknown.
     pub status: ConditionStatus,
     /// reason for the status, from a closed list.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"))]
     pub reason: String,
     /// message for people.
+    #[schemars(length(max = 32768))]
     pub message: String,
     /// lastTransitionTime at which the status changed.
     pub last_transition_time: Time,
     /// observedGeneration of the spec that the condition speaks of.
+    #[schemars(range(min = 0))]
     #[serde(default)]
     pub observed_generation: i64,
 }

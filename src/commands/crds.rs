@@ -5,10 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt;
 
 use super::{Format, OutputArgs, complain, json, print};
-use crate::api::{VaultConnection, VaultJwtBinding};
+use crate::api::schema;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,7 +26,7 @@ pub struct CrdsArgs {
 
 /// Prints both definitions: YAML documents, or a JSON list.
 pub fn run(args: &CrdsArgs) -> ExitCode {
-    let crds = [VaultConnection::crd(), VaultJwtBinding::crd()];
+    let crds = schema::crds();
     let done = match (&args.output_dir, args.output.output) {
         (Some(folder), _) => crds.iter().try_for_each(|crd| write(folder, crd)),
         (None, Format::Json) => {
@@ -56,5 +55,5 @@ fn write(folder: &Path, crd: &CustomResourceDefinition) -> Result<(), String> {
 }
 
 fn yaml(crd: &CustomResourceDefinition) -> Result<String, String> {
-    serde_yaml::to_string(crd).map_err(|error| format!("the definitions cannot be printed: {error}"))
+    schema::yaml(crd).map_err(|error| format!("the definitions cannot be printed: {error}"))
 }

@@ -65,7 +65,7 @@ impl Context {
         lock(&self.index)
     }
 
-    pub(crate) fn trigger(&self, bindings: Vec<BindingRef>) {
+    pub(crate) fn trigger(&self, bindings: impl IntoIterator<Item = BindingRef>) {
         for binding in bindings {
             self.binding_queue.push(binding);
         }
@@ -97,12 +97,6 @@ impl Context {
         let present: std::collections::HashSet<String> =
             self.bindings.state().iter().filter_map(|binding| binding.uid()).collect();
         lock(&self.states).retain(|uid, _| present.contains(uid));
-    }
-
-    /// Whether nothing is known of a binding yet.
-    pub(crate) fn states_lack(&self, binding: &BindingRef) -> bool {
-        let uid = self.bindings.get(binding).and_then(|binding| binding.uid()).unwrap_or_default();
-        !lock(&self.states).contains_key(&uid)
     }
 
     /// Whether a connection, by name, leads to the same Vault as another one.
