@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help servers up down demo test bench lint fmt crds
+.PHONY: help servers operator up down demo test bench lint fmt crds
 
 LAB = cargo run --quiet --example lab --
 
@@ -13,21 +13,23 @@ servers: ## Find or build the real servers (the first time about 20 minutes); pr
 	@bash hack/servers.sh
 
 operator:
+	@bash hack/servers.sh >/dev/null
 	@cargo build --bin vault-jwt-operator --example lab
 
-up: servers operator ## Start control plane, Vault and operator on loopback; prints how to use them
+up: operator ## Start control plane, Vault and operator on loopback; prints how to use them
 	@$(LAB) up
 
 down: ## End what `make up` started
 	@$(LAB) down
 
-demo: servers operator ## Show on the terminal what the operator does, against real servers
+demo: operator ## Show on the terminal what the operator does, against real servers
 	@$(LAB) demo
 
 test: servers ## Run all tests against real servers
 	cargo test
 
-bench: servers ## Measure against real servers; a table, and JSON in target/bench.json
+bench: ## Measure against real servers; a table, and JSON in target/bench.json
+	@bash hack/servers.sh >/dev/null
 	cargo build --release --bin vault-jwt-operator --example lab
 	cargo run --quiet --release --example lab -- bench
 
@@ -41,4 +43,4 @@ fmt: ## Format the code
 	cargo fmt
 
 crds: ## Generate crds/ from the code
-	cargo run --quiet -- crds --output-dir crds
+	bash hack/crds.sh

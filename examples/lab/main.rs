@@ -12,6 +12,7 @@
 #[path = "../../tests/it/lab/mod.rs"]
 mod lab;
 
+mod bench;
 mod demo;
 mod resources;
 mod supervisor;
@@ -36,6 +37,12 @@ enum Command {
     Down,
     /// Show what the operator does, step by step
     Demo,
+    /// Measure the operator: a table, and JSON in target/bench.json
+    Bench {
+        /// Numbers of bindings to measure with
+        #[arg(long, value_delimiter = ',', default_value = "1,100,1000")]
+        sizes: Vec<usize>,
+    },
     #[command(hide = true)]
     Supervise,
 }
@@ -47,6 +54,7 @@ async fn main() -> ExitCode {
         Command::Down => supervisor::down().await,
         Command::Supervise => supervisor::supervise().await,
         Command::Demo => demo::run().await,
+        Command::Bench { sizes } => bench::run(&sizes).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

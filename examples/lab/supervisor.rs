@@ -42,7 +42,7 @@ pub async fn up() -> Fallible<()> {
     });
     up.await?;
     if !folder.join("env").exists() {
-        fs::remove_file(folder.join("pid"))?;
+        forget(&folder);
         return Err(format!("the lab did not start:\n{}", fs::read_to_string(folder.join("supervisor.log"))?).into());
     }
     println!("{}", success("kube-apiserver, etcd, Vault and the operator are up"));
@@ -54,7 +54,7 @@ fn explain(folder: &Path) -> Fallible<()> {
     let shown = |name: &str| folder.join(name).strip_prefix(&here).map_or(folder.join(name), Path::to_owned);
     println!("{}", typed(&format!(". {}", shown("env").display())));
     println!("{}", typed("kubectl get vaultconnections,vaultjwtbindings --all-namespaces"));
-    println!("{}", typed("vault auth list"));
+    println!("{}", typed("target/servers/vault auth list"));
     println!("{}", quiet(&format!("operator's log: {}", shown("operator.log").display())));
     println!("{}", quiet("end it with: make down"));
     Ok(())
@@ -83,7 +83,8 @@ async fn start() -> Fallible<(Lab, Operator)> {
     lab.vault().enable(&format!("mounts/{KV_MOUNT}"), "kv-v2").await;
     fs::copy(lab.kubeconfig(), folder.join("kubeconfig"))?;
     let account = format!("{OPERATOR_NAMESPACE}/operator");
-    let operator = Operator::start_in(&folder, &lab.kubeconfig(), &["--service-account", &account], &[])?;
+    let operator =
+        Operator::start_in(&folder, &lab.control_plane.operator_kubeconfig(), &["--service-account", &account], &[])?;
     let issuer = lab.control_plane.url().trim_start_matches("https://").to_owned();
     let connection = resources::connection(&lab, &role, &issuer)?;
     resources::apply(&kube, &connection).await?;
@@ -112,11 +113,16 @@ pub async fn down() -> Fallible<()> {
         // Even so the servers end: their guardians notice that their owner is gone.
         kill("KILL", pid)?;
     }
+    forget(&folder);
+    println!("{}", success("the lab is down"));
+    Ok(())
+}
+
+/// Takes away what is only true while the lab is up.
+fn forget(folder: &Path) {
     for name in ["pid", "env", "kubeconfig"] {
         let _ = fs::remove_file(folder.join(name));
     }
-    println!("{}", success("the lab is down"));
-    Ok(())
 }
 
 /// The supervisor's process id, if the process that `up` started still runs.

@@ -61,13 +61,11 @@ where
     }
 }
 
+/// The data of a Secret or `ConfigMap`, by key.
+type Data = BTreeMap<String, SecretSlice<u8>>;
+
 /// The data of a Secret or `ConfigMap`; none where there is no such object.
-async fn data(
-    client: &Client,
-    kind: CaKind,
-    namespace: &str,
-    name: &str,
-) -> Result<Option<BTreeMap<String, SecretSlice<u8>>>, ClusterError> {
+async fn data(client: &Client, kind: CaKind, namespace: &str, name: &str) -> Result<Option<Data>, ClusterError> {
     Ok(match kind {
         CaKind::Secret => get::<Secret>(client, namespace, name).await?.map(|secret| {
             secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0.into())).collect()
@@ -101,7 +99,7 @@ pub(crate) async fn resolve(
     references: BTreeSet<Reference>,
 ) -> Result<References, ClusterError> {
     let mut found = References::new();
-    let mut current: Option<(CaKind, String, Option<BTreeMap<String, SecretSlice<u8>>>)> = None;
+    let mut current: Option<(CaKind, String, Option<Data>)> = None;
     // Sorted by kind and name, so that the keys of one object follow each other.
     for reference in references {
         let same = current.as_ref().is_some_and(|(kind, name, _)| *kind == reference.kind && *name == reference.name);

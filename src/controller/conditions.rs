@@ -107,6 +107,12 @@ fn join(issues: &[&Issue]) -> String {
     messages.join(". ")
 }
 
+/// The present moment, in the whole seconds that Kubernetes keeps: with a fraction, what was written would differ from
+/// what is read.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
+}
+
 /// Merges drafts into the conditions that stand. A condition that is not drafted is removed.
 pub(crate) fn merge(standing: &[Condition], drafts: Vec<Draft>, generation: i64, now: Timestamp) -> Vec<Condition> {
     drafts

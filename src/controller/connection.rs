@@ -53,7 +53,7 @@ pub(crate) async fn reconcile(connection: Arc<VaultConnection>, context: Arc<Con
     let wait = pace::next(&outcome, INTERVAL, failures);
     write_status(&connection, &context, outcome).await;
     if changed {
-        context.trigger_users_of(&name).await;
+        context.trigger_users_of(&name);
     }
     let renew = renew_at.map(|at: Instant| at.saturating_duration_since(Instant::now()).max(Duration::from_secs(1)));
     Action::requeue(renew.map_or(wait, |renew| renew.min(wait)))
@@ -82,7 +82,7 @@ async fn write_status(connection: &VaultConnection, context: &Context, outcome: 
     let generation = connection.metadata.generation.unwrap_or_default();
     let before = context.last_connection_status(connection);
     let drafts = conditions::drafts(&Phase::Ended(outcome), &PARTS, "Vault is reachable and the operator is logged in");
-    let conditions = conditions::merge(&before.conditions, drafts, generation, context.now());
+    let conditions = conditions::merge(&before.conditions, drafts, generation, conditions::now());
     let status = ConnectionStatus {
         observed_generation: conditions::observed(&conditions, generation, before.observed_generation),
         last_handled_reconcile_at: connection.annotations().get(REQUESTED_AT).cloned(),

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::jiff::Timestamp;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
@@ -62,22 +61,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Context {
-    pub(crate) fn now(&self) -> Timestamp {
-        // Kubernetes keeps whole seconds; a fraction would make what was written differ from what is read.
-        Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
-    }
-
     pub(crate) fn index(&self) -> MutexGuard<'_, Index> {
         lock(&self.index)
     }
 
-    pub(crate) fn trigger(&self, bindings: Vec<BindingRef>) {
+    pub(crate) fn trigger(&self, bindings: impl IntoIterator<Item = BindingRef>) {
         for binding in bindings {
             self.binding_queue.push(binding);
         }
     }
 
-    pub(crate) async fn trigger_users_of(&self, connection: &str) {
+    pub(crate) fn trigger_users_of(&self, connection: &str) {
         let users = self.index().using(connection);
         self.trigger(users);
     }
@@ -103,12 +97,6 @@ impl Context {
         let present: std::collections::HashSet<String> =
             self.bindings.state().iter().filter_map(|binding| binding.uid()).collect();
         lock(&self.states).retain(|uid, _| present.contains(uid));
-    }
-
-    /// Whether nothing is known of a binding yet.
-    pub(crate) fn states_lack(&self, binding: &BindingRef) -> bool {
-        let uid = self.bindings.get(binding).and_then(|binding| binding.uid()).unwrap_or_default();
-        !lock(&self.states).contains_key(&uid)
     }
 
     /// Whether a connection, by name, leads to the same Vault as another one.

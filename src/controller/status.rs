@@ -33,7 +33,7 @@ pub(crate) async fn write(
     let mut drafts = conditions::drafts(phase, &PARTS, "Vault equals the spec");
     drafts.push(login(binding));
     let before = &state.status;
-    let conditions = conditions::merge(&before.conditions, drafts, generation, context.now());
+    let conditions = conditions::merge(&before.conditions, drafts, generation, conditions::now());
     let (managed, drift) = known.unwrap_or_else(|| (None, before.drift.clone()));
     let status = BindingStatus {
         observed_generation: conditions::observed(&conditions, generation, before.observed_generation),

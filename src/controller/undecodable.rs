@@ -1,7 +1,6 @@
 //! Objects that this version cannot decode, e.g. stored under an older schema: their status says so, and the watch goes
 //! on for all others.
 
-use k8s_openapi::jiff::Timestamp;
 use kube::core::error_boundary::InvalidObject;
 use kube::core::{ObjectMeta, PartialObjectMeta, PartialObjectMetaExt, Resource};
 use kube::{Client, ResourceExt};
@@ -27,15 +26,11 @@ where
             draft(ConditionType::Stalled, ConditionStatus::True),
         ];
         let generation = generation.unwrap_or_default();
-        let conditions = conditions::merge(&[], drafts, generation, Timestamp::UNIX_EPOCH.max(now()));
+        let conditions = conditions::merge(&[], drafts, generation, conditions::now());
         let object: PartialObjectMeta<K> = invalid.metadata.into_response_partial();
         let status = json!({"observedGeneration": generation, "conditions": conditions});
         if let Err(error) = cluster::write_status(&client, &object, &status).await {
             tracing::warn!(name = object.name_any(), %error, "Status was not written");
         }
     });
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
 }

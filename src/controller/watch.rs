@@ -75,33 +75,33 @@ fn decoded<K: Resource<DynamicType = ()> + Clone>(
 pub(crate) async fn bindings(client: Client, mut writer: Writer<VaultJwtBinding>, context: Arc<Context>) {
     let api = Api::<DeserializeGuard<VaultJwtBinding>>::all(client.clone());
     let mut present: HashSet<BindingRef> = HashSet::new();
+    // What a list brings is in the store only when the list is whole.
+    let mut listed: Vec<BindingRef> = Vec::new();
     events(api, |event| {
         let reported = |invalid| undecodable::report::<VaultJwtBinding>(&client, invalid);
         let Some(event) = decoded(event, reported) else { return };
         writer.apply_watcher_event(&event);
-        let touched = match &event {
-            Event::Init => {
-                present.clear();
-                Vec::new()
-            }
+        match &event {
+            Event::Init => present.clear(),
             Event::InitApply(binding) => {
                 present.insert(BindingRef::from_obj(binding));
-                context.index().apply(binding)
+                listed.extend(context.index().apply(binding));
             }
             Event::InitDone => {
+                listed.extend(context.index().retain(&present));
+                present.clear();
                 context.forget_gone_bindings();
-                context.index().retain(&present)
+                context.trigger(listed.drain(..));
             }
-            Event::Apply(binding) => context.index().apply(binding),
+            Event::Apply(binding) => {
+                let touched = context.index().apply(binding);
+                context.trigger(touched);
+            }
             Event::Delete(binding) => {
+                let touched = context.index().remove(&BindingRef::from_obj(binding));
                 context.forget_gone_bindings();
-                context.index().remove(&BindingRef::from_obj(binding))
+                context.trigger(touched);
             }
-        };
-        context.trigger(touched);
-        if matches!(event, Event::InitDone) {
-            // Those that a relist brought are in the store only now.
-            context.trigger(present.drain().filter(|id| context.states_lack(id)).collect());
         }
     })
     .await;
@@ -144,7 +144,7 @@ pub(crate) async fn connections(client: Client, mut writer: Writer<VaultConnecti
                     if let Some(live) = context.connections.remove(&name) {
                         live.close().await;
                     }
-                    context.trigger_users_of(&name).await;
+                    context.trigger_users_of(&name);
                 });
             }
         }
@@ -159,6 +159,7 @@ pub(crate) async fn namespaces(
     context: Arc<Context>,
 ) {
     let mut labels = std::collections::HashMap::new();
+    let mut listed: Vec<BindingRef> = Vec::new();
     events(Api::<PartialObjectMeta<Namespace>>::all(client), |mut event| {
         if let Event::Apply(namespace) | Event::InitApply(namespace) = &mut event {
             prune(namespace);
@@ -167,16 +168,17 @@ pub(crate) async fn namespaces(
         match &event {
             Event::Apply(namespace) | Event::InitApply(namespace) => {
                 let (name, now) = (namespace.name_any(), namespace.labels().clone());
-                let before = labels.insert(name.clone(), now.clone());
-                if before.is_none_or(|before| before != now) {
-                    let touched = context.index().in_namespace(&name);
-                    context.trigger(touched);
+                if labels.insert(name.clone(), now.clone()) != Some(now) {
+                    listed.extend(context.index().in_namespace(&name));
                 }
             }
             Event::Delete(namespace) => {
                 labels.remove(&namespace.name_any());
             }
             Event::Init | Event::InitDone => {}
+        }
+        if matches!(event, Event::Apply(_) | Event::InitDone) {
+            context.trigger(listed.drain(..));
         }
     })
     .await;

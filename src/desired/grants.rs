@@ -76,8 +76,8 @@ impl<'d> Demand<'d> {
 
     fn denied(&self, namespace: &str) -> String {
         format!(
-            "no grant for namespace '{namespace}' allows {} here: ask whoever runs Vault to extend '{}' of its grant in the \
-             VaultConnection",
+            "namespace '{namespace}' is not granted {}: ask whoever runs Vault to extend '{}' of its grant in the \
+             VaultConnection (one grant must allow all parts of an object)",
             self.what, self.list
         )
     }
@@ -165,15 +165,19 @@ impl<'d> Demand<'d> {
         Self::new(field, what, "kv", move |grant| grant.kv.iter().any(allows))
     }
 
-    /// A life of issued tokens: `lives` are the seconds that a role sets, `bounded` that one of them bounds the whole.
-    pub(super) fn token_life(field: &str, lives: &'d [i64], bounded: bool) -> Self {
-        let what = "tokens that live this long (set tokenMaxTtl, tokenExplicitMaxTtl or tokenPeriod, and no TTL above the \
-                    granted one)";
-        Self::new(field, what.to_owned(), "maxTokenTtl", move |grant| {
-            let Some(longest) = &grant.max_token_ttl else { return true };
+    /// A life of issued tokens of this many seconds.
+    pub(super) fn token_life(field: &str, seconds: i64) -> Self {
+        let what = format!("tokens that live for {seconds} s (set less)");
+        Self::new(field, what, "maxTokenTtl", move |grant| {
             // A bound that cannot be read bounds everything.
-            longest.seconds().is_ok_and(|longest| bounded && lives.iter().all(|life| *life <= longest))
+            grant.max_token_ttl.as_ref().is_none_or(|longest| longest.seconds().is_ok_and(|longest| seconds <= longest))
         })
+    }
+
+    /// A role that leaves the life of its tokens to the mount.
+    pub(super) fn unbounded_life(field: &str) -> Self {
+        let what = "tokens without a bound of their own (set tokenMaxTtl, tokenExplicitMaxTtl or tokenPeriod)";
+        Self::new(field, what.to_owned(), "maxTokenTtl", |grant| grant.max_token_ttl.is_none())
     }
 }
 
@@ -203,7 +207,7 @@ pub fn rule_is_inside(rule: &RuleSpec, granted: &[RuleGrant]) -> bool {
     }
     granted.iter().any(|grant| {
         rule.capabilities.iter().all(|capability| grant.capabilities.contains(capability))
-            && RulePath::new(&grant.path).is_ok_and(|granted| granted.covers(&path, lists))
+            && RulePath::new(&grant.path).is_ok_and(|granted| granted.covers(&path))
     })
 }
 

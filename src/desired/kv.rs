@@ -15,7 +15,9 @@ use super::{Check, Context, KvEntry, Object, ObjectId, Problem, ProblemKind, Ref
 
 /// Vault's integrated storage takes entries of up to 1 MiB; this leaves room for what Vault adds to the JSON.
 const ENTRY_LIMIT: usize = 1_000_000;
-const KEY_LIMIT: usize = 253;
+/// The owner of each key is marked in the secret's custom metadata, whose keys Vault bounds at 128 bytes and 64 in number.
+const KEY_LIMIT: usize = 100;
+const KEYS_LIMIT: usize = 64;
 
 pub(super) fn desired(context: Context<'_>, problems: &mut Vec<Problem>) -> Vec<Object> {
     let mut seen = BTreeSet::new();
@@ -61,6 +63,11 @@ fn data(context: Context<'_>, entry: &KvSpec, field: &str, check: &mut Check<'_>
     let mut size = 2;
     if entry.data.is_empty() {
         check.invalid(format!("{field}.data"), "must name at least one key");
+    } else if entry.data.len() > KEYS_LIMIT {
+        check.invalid(
+            format!("{field}.data"),
+            format!("must name at most {KEYS_LIMIT} keys: spread them over several entries"),
+        );
     }
     let mut keys = BTreeSet::new();
     for (index, item) in entry.data.iter().enumerate() {

@@ -50,7 +50,7 @@ fn one(context: Context<'_>, role: &RoleSpec, field: &str, check: &mut Check<'_>
         let attach =
             policies.iter().map(|(index, policy)| Demand::attach(&format!("{field}.tokenPolicies[{index}]"), policy));
         demands.extend(attach);
-        demands.push(Demand::token_life(&format!("{field}.tokenMaxTtl"), &lifetime.lives, lifetime.is_bounded()));
+        demands.extend(lifetime.demands(field));
         check.granted(context.granted, &demands);
     }
     let fields = fields(role, bindings, &lifetime, policies.into_iter().map(|(_, policy)| policy));

@@ -39,32 +39,40 @@ impl RulePath {
         Ok(Self { segments: path.split('/').map(str::to_owned).collect(), prefix, templated: literal.is_some() })
     }
 
-    /// Whether each path that `rule` matches is matched by `self`. `lists` says that `rule` gives `list`: Vault lets
-    /// an exact rule `a/b` answer for LIST `a/b/` too.
+    /// Whether each path that `rule` matches is matched by `self`.
     #[must_use]
-    pub fn covers(&self, rule: &Self, lists: bool) -> bool {
-        // An exact rule of a grant does the same for LIST, so equal paths need no second look.
-        !self.templated && (self == rule || rule.listed(lists).all(|path| self.covers_path(&path)))
+    pub fn covers(&self, rule: &Self) -> bool {
+        let (whole, tail) = self.parts();
+        let same = |(mine, its): (&String, &String)| mine == "+" || mine == its;
+        if self.templated || !whole.iter().zip(&rule.segments).all(same) {
+            return false;
+        }
+        match (tail, rule.segments.get(whole.len())) {
+            (None, None) => !rule.prefix && whole.len() == rule.segments.len(),
+            // What comes before the rule's own tail is fixed; that tail must therefore not come before ours.
+            (Some(tail), Some(next)) => (next == "+" && tail.is_empty()) || next.starts_with(tail),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
     }
 
-    /// Whether some path is matched by both.
+    /// Whether some path is matched by both, or, if `lists`, whether both decide on the LIST of some folder.
     #[must_use]
     pub fn overlaps(&self, rule: &Self, lists: bool) -> bool {
-        rule.listed(lists).any(|path| self.overlaps_path(&path))
+        let folder = |path: &Self| path.folder().filter(|_| lists);
+        let mine = [Some(self.clone()), folder(self)];
+        let its = [Some(rule.clone()), folder(rule)];
+        mine.iter().flatten().any(|mine| its.iter().flatten().any(|its| mine.overlaps_path(its)))
     }
 
-    fn is_exact(&self) -> bool {
-        !self.prefix && self.segments.iter().all(|segment| segment != "+")
-    }
-
-    /// The path, and for an exact one that is listed also that with a final `/`.
-    fn listed(&self, lists: bool) -> impl Iterator<Item = Self> {
-        let folder =
-            (lists && self.is_exact() && self.segments.last().is_some_and(|last| !last.is_empty())).then(|| {
-                let segments = self.segments.iter().cloned().chain([String::new()]).collect();
-                Self { segments, ..self.clone() }
-            });
-        [self.clone()].into_iter().chain(folder)
+    /// The path `p` whose LIST, a request for `p/`, it decides on by matching `p/` and not `p`. Vault looks at rules for
+    /// `p` first, then at rules for `p/`.
+    fn folder(&self) -> Option<Self> {
+        match self.segments.split_last() {
+            Some((last, folder)) if !folder.is_empty() && (last.is_empty() || last == "+") => {
+                Some(Self { segments: folder.to_vec(), prefix: false, templated: self.templated })
+            }
+            _ => None,
+        }
     }
 
     /// The segments that stand for themselves, and what the one after them must begin with.
@@ -73,18 +81,6 @@ impl RulePath {
             Some((tail, whole)) if self.prefix => (whole, Some(tail)),
             _ => (&self.segments, None),
         }
-    }
-
-    fn covers_path(&self, rule: &Self) -> bool {
-        let (whole, tail) = self.parts();
-        let same = |(mine, its): (&String, &String)| mine == "+" || mine == its;
-        let Some(tail) = tail else {
-            return !rule.prefix && whole.len() == rule.segments.len() && whole.iter().zip(&rule.segments).all(same);
-        };
-        // Segments of a prefix rule are whole up to its own tail, which therefore must not come before ours.
-        let Some(next) = rule.segments.get(whole.len()) else { return false };
-        let continues = if next == "+" { tail.is_empty() } else { next.starts_with(tail) };
-        continues && whole.iter().zip(&rule.segments).all(same)
     }
 
     fn overlaps_path(&self, rule: &Self) -> bool {

@@ -13,6 +13,7 @@ mod config;
 mod grants;
 mod policies_and_kv;
 mod roles;
+mod rule_paths;
 
 /// The founding case, without its login.
 fn example() -> Value {

@@ -30,6 +30,8 @@ pub enum Cause {
     MountMissing,
     /// Something else is mounted there.
     MountType(String),
+    /// The auth mount is not as it should be, for a reason of its own.
+    WaitsForMount,
     /// Vault still waits for the issuer; the write goes on.
     IssuerSlow,
     /// A policy that the role hands out could not be written.
@@ -52,6 +54,7 @@ impl fmt::Display for Cause {
             }
             Self::MountMissing => f.write_str("nothing is mounted there; set auth.enable or mount the jwt method"),
             Self::MountType(type_) => write!(f, "'{type_}' is mounted there and not 'jwt'; choose another auth.mount"),
+            Self::WaitsForMount => f.write_str("waits for the auth mount, which is not as it should be"),
             Self::IssuerSlow => f.write_str(
                 "Vault still waits for the issuer's answer, for up to 90 s, before it takes the config; see that Vault \
                  can reach the URL",
@@ -194,6 +197,11 @@ async fn write(
         }
         return Ok(Done::Nothing);
     }
+    if let Object::JwtConfig(JwtConfig { mount, .. }) | Object::Role(Role { mount, .. }) = object
+        && failed.contains(&ObjectId { kind: ObjectKind::AuthMount, path: mount.to_string() })
+    {
+        return Err(Cause::WaitsForMount);
+    }
     match object {
         Object::AuthMount(mount) => {
             vault.enable_jwt(&mount.mount).await.map_err(Cause::Vault)?;
@@ -215,10 +223,6 @@ async fn write(
         }
         Object::JwtConfig(config) => write_config(context, config).await?,
         Object::Role(role) => {
-            let mount = ObjectId { kind: ObjectKind::AuthMount, path: role.mount.to_string() };
-            if failed.contains(&mount) {
-                return Err(Cause::MountMissing);
-            }
             if let Some(policy) = missing_policy(role, failed) {
                 return Err(Cause::PolicyMissing(policy));
             }

@@ -176,6 +176,9 @@ pub(crate) fn plan(
         Action::Update
     } else if foreign {
         Action::Adopt
+    } else if !touched.is_empty() {
+        // Its marker says that it is ours, though the record was lost.
+        Action::Update
     } else {
         Action::Create
     };
@@ -207,7 +210,7 @@ pub(crate) async fn write(
         let marks = write.mark.iter().map(|key| (kv_marker_key(key.as_deref()), Some(owner.to_string()))).collect();
         match &found.metadata {
             Some(_) => vault.kv_patch_metadata(mount, path, &marks).await?,
-            None => vault.kv_patch_metadata(mount, path, &marks).await?,
+            None => vault.kv_write_metadata(mount, path, &marks).await?,
         }
     }
     let mut version = found.cas;
@@ -216,10 +219,10 @@ pub(crate) async fn write(
         version = if absent || entry.ownership == Ownership::Secret {
             vault.kv_write(mount, path, &entry.data, found.cas).await?
         } else {
-            let mut patch: BTreeMap<String, Option<SecretString>> =
+            let mut merge: BTreeMap<String, Option<SecretString>> =
                 write.remove.iter().map(|key| (key.clone(), None)).collect();
-            patch.extend(write.set.iter().map(|key| (key.clone(), entry.data.get(key).cloned())));
-            vault.kv_patch(mount, path, &patch, found.cas).await?
+            merge.extend(write.set.iter().map(|key| (key.clone(), entry.data.get(key).cloned())));
+            vault.kv_patch(mount, path, &merge, found.cas).await?
         };
         if !write.remove.is_empty() && entry.ownership == Ownership::Keys {
             unmark(vault, mount, path, &write.remove).await?;
@@ -283,8 +286,8 @@ pub(crate) async fn delete(
         rest.retain(|key, _| !keys.contains(key));
         vault.kv_write_v1(&mount, &path, &rest).await?;
     } else {
-        let patch = keys.iter().map(|key| (key.clone(), None)).collect();
-        vault.kv_patch(&mount, &path, &patch, found.cas).await?;
+        let merge = keys.iter().map(|key| (key.clone(), None)).collect();
+        vault.kv_patch(&mount, &path, &merge, found.cas).await?;
         unmark(vault, &mount, &path, &keys).await?;
     }
     Ok(true)

@@ -1,11 +1,6 @@
 //! The one config of a jwt mount. A write replaces all of it and makes Vault fetch the issuer's keys, which takes as
 //! long as the issuer does; while a discovery fetch hangs, even a read hangs.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
-use futures::FutureExt;
-use futures::future::{BoxFuture, Shared};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -27,7 +22,7 @@ pub const FIELDS: &[(&str, Kind)] = &[
     ("jwks_url", Kind::Text),
     ("jwks_ca_pem", Kind::Text),
     ("jwks_pairs", Kind::JwksPairs),
-    ("jwt_validation_pubkeys", Kind::Set),
+    ("jwt_validation_pubkeys", Kind::List),
     ("jwt_supported_algs", Kind::Set),
     ("bound_issuer", Kind::Text),
     ("default_role", Kind::LowerText),
@@ -45,7 +40,7 @@ impl Vault {
         let request = self.request("read", Method::GET, ApiPath::config(mount)).lane(Lane::Issuer(mount.to_string()));
         let Some(found) = self.read(request).await? else { return Ok(None) };
         let Some(Value::Object(data)) = found.get("data") else { return Ok(None) };
-        Ok(Some(canon::normalise(FIELDS, &data)))
+        Ok(Some(canon::normalise(FIELDS, data)))
     }
 
     /// Writes the config: what is left out becomes empty. May rightly take 90 s, so it goes on by itself when its
@@ -55,47 +50,11 @@ impl Vault {
     /// `IssuerUnreachable` when Vault cannot fetch what the config points to, and as every call.
     pub async fn write_config(&self, mount: &MountPath, fields: &Fields) -> Result<(), VaultError> {
         let body = canon::body(fields);
-        let mut request = self.request("write", Method::POST, ApiPath::config(mount)).body(body.clone());
-        request.lane = Lane::Issuer(mount.to_string());
-        request.deadline = self.server().deadlines().config_write;
-        let (vault, at) = (self.clone(), mount.clone());
-        let write = async move {
-            let written = vault.write(request).await.map(drop);
-            vault.config_writes().remove(&at);
-            written
-        };
+        let deadline = self.server().deadlines().config_write;
+        let request = self.request("write", Method::POST, ApiPath::config(mount)).body(body.clone());
+        let request = request.lane(Lane::Issuer(mount.to_string())).deadline(deadline);
+        let vault = self.clone();
+        let write = async move { vault.write(request).await.map(drop) };
         self.config_writes().join(mount, body, write).await
-    }
-}
-
-type Write = Shared<BoxFuture<'static, Result<(), VaultError>>>;
-
-/// The config writes that are under way, by mount, with what is written.
-#[derive(Default)]
-pub(super) struct ConfigWrites(Mutex<HashMap<MountPath, (Value, Write)>>);
-
-impl ConfigWrites {
-    /// The write of this content that is under way, or else `write`, which is started.
-    fn join(
-        &self,
-        mount: &MountPath,
-        body: Value,
-        write: impl Future<Output = Result<(), VaultError>> + Send + 'static,
-    ) -> Write {
-        // Held until it is noted down, so that a write that ends at once is not forgotten before that.
-        let mut writes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((written, under_way)) = writes.get(mount)
-            && *written == body
-        {
-            return under_way.clone();
-        }
-        let task = tokio::spawn(write);
-        let write = task.map(|ended| ended.unwrap_or(Err(VaultError::Closed))).boxed().shared();
-        writes.insert(mount.clone(), (body, write.clone()));
-        write
-    }
-
-    fn remove(&self, mount: &MountPath) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(mount);
     }
 }

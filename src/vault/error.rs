@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::connect::ConnectFailure;
+use crate::api::names::NameError;
 
 /// What was asked of Vault: a verb and the API path below `v1/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,13 @@ pub struct Call {
     pub verb: &'static str,
     /// The path, e.g. `auth/jwt/role/backstage`.
     pub path: String,
+}
+
+impl Call {
+    /// Whether it changes parts of a KV secret: what is absent then is the version that it builds on.
+    pub(super) fn is_patch(&self) -> bool {
+        self.verb == "patch"
+    }
 }
 
 impl fmt::Display for Call {
@@ -90,6 +98,12 @@ pub enum VaultError {
     Closed,
 }
 
+impl From<NameError> for VaultError {
+    fn from(error: NameError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
 impl VaultError {
     /// A setting or a name that cannot be used.
     pub(super) fn invalid(problem: impl Into<String>) -> Self {
@@ -121,10 +135,5 @@ impl VaultError {
                 | Self::TimedOut { .. }
                 | Self::Closed
         )
-    }
-}
-impl From<crate::api::names::NameError> for VaultError {
-    fn from(e: crate::api::names::NameError) -> Self {
-        Self::invalid(e.to_string())
     }
 }

@@ -147,18 +147,30 @@ impl Vault {
         path: &KvPath,
         changes: &BTreeMap<String, Option<String>>,
     ) -> Result<(), VaultError> {
-        let request = |verb, method, marks: Value| {
-            self.request(verb, method, ApiPath::kv_metadata(mount, path)).body(json!({"custom_metadata": marks}))
-        };
-        match self.write(request("patch", Method::PATCH, json!(changes))).await {
+        let body = json!({"custom_metadata": changes});
+        let request = self.request("patch", Method::PATCH, ApiPath::kv_metadata(mount, path)).body(body);
+        match self.write(request).await {
             // The only meaning that it can have here: there are none.
-            Err(VaultError::CasMismatch { .. }) => {
-                let marks: BTreeMap<_, _> =
-                    changes.iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).collect();
-                self.write(request("write", Method::POST, json!(marks))).await.map(drop)
-            }
+            Err(VaultError::CasMismatch { .. }) if changes.values().all(Option::is_none) => Ok(()),
+            Err(VaultError::CasMismatch { .. }) => self.kv_write_metadata(mount, path, changes).await,
             other => other.map(drop),
         }
+    }
+
+    /// Sets all marks of a secret, whether it exists or not; others are lost.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn kv_write_metadata(
+        &self,
+        mount: &MountPath,
+        path: &KvPath,
+        marks: &BTreeMap<String, Option<String>>,
+    ) -> Result<(), VaultError> {
+        let marks: BTreeMap<_, _> = marks.iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).collect();
+        let body = json!({"custom_metadata": marks});
+        let request = self.request("write", Method::POST, ApiPath::kv_metadata(mount, path)).body(body);
+        self.write(request).await.map(drop)
     }
 
     /// Deletes a secret: its metadata and all versions.

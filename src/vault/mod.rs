@@ -5,17 +5,20 @@
 mod auth_mount;
 mod canon;
 mod config;
+mod config_writes;
 mod connect;
 mod error;
 mod kv;
 mod kv_v1;
 mod limits;
+mod login;
 mod path;
 mod policy;
 mod refusal;
 mod role;
 mod server;
 mod session;
+mod texts;
 mod tls;
 mod transport;
 

@@ -96,3 +96,55 @@ impl TokenOperation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn base() -> Url {
+        Url::parse("https://vault.example:8200/").unwrap()
+    }
+
+    #[test]
+    fn a_path_in_front_of_the_api_is_kept() {
+        let url = |base: &str| ApiPath::health().url(&Url::parse(base).unwrap()).unwrap().to_string();
+        assert_eq!(url("http://h:1"), "http://h:1/v1/sys/health");
+        assert_eq!(url("http://h:1/vault/"), "http://h:1/vault/v1/sys/health");
+        assert_eq!(url("http://[::1]:1/a/b"), "http://[::1]:1/a/b/v1/sys/health");
+    }
+
+    #[test]
+    fn what_a_url_would_change_is_refused() {
+        for text in [
+            "a/../b",
+            "a/./b",
+            "a//b",
+            "/a",
+            "a/",
+            "",
+            "a b",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "a/%2e%2e/b",
+            "é",
+            "a\tb",
+            "a\nb",
+            "..",
+        ] {
+            let refused = ApiPath(text.to_owned()).url(&base());
+            assert!(matches!(refused, Err(VaultError::InvalidRequest { .. })), "{text:?} became {refused:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_stays_inside_its_segment(mount in ".{0,20}", role in "[a-z0-9_./%?#\\\\ -]{0,20}") {
+            let (Ok(mount), Ok(role)) = (MountPath::new(&mount), RoleName::new(&role)) else { return Ok(()) };
+            let url = ApiPath::role(&mount, &role).url(&base()).unwrap();
+            prop_assert_eq!(url.as_str(), format!("https://vault.example:8200/v1/auth/{mount}/role/{role}"));
+        }
+    }
+}

@@ -1,111 +1,15 @@
-//! What an answer without success means. Vault's own text reaches an error only from a list of known, harmless ones,
-//! cleaned and cut: a body may quote whatever an issuer or a proxy answered.
+//! What an answer means: found, absent, done, or refused and why. An answer that is not of Vault's shape is never taken
+//! for one of Vault's, whatever its status: a proxy's 404 is not an object that is gone.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::error::{Call, VaultError};
+use super::texts::{ISSUER, KNOWN, KNOWN_LOGIN, known};
 use super::transport::{Answer, Body};
 
-/// The longest text of Vault's that is passed on.
-const LONGEST_MESSAGE: usize = 300;
-
-/// Beginnings of texts that Vault answers with status 400, and what is passed on of them.
-const KNOWN: &[(&str, Show)] = &[
-    ("failed to parse policy: ", Show::Whole),
-    ("'policy' parameter not supplied or empty", Show::Whole),
-    ("cannot update ", Show::Whole),
-    ("cannot delete ", Show::Whole),
-    ("invalid 'token_type'", Show::Whole),
-    ("invalid 'role_type'", Show::Whole),
-    ("invalid 'bound_claims_type'", Show::Whole),
-    ("'token_", Show::Whole),
-    ("'period' of ", Show::Whole),
-    ("ttl should not be greater than max ttl", Show::Whole),
-    ("a user claim must be defined on the role", Show::Whole),
-    ("must have at least one bound constraint", Show::Whole),
-    ("'allowed_redirect_uris' must be set", Show::Whole),
-    ("metadata key ", Show::Whole),
-    ("multiple keys are mapped to metadata key ", Show::Whole),
-    ("claim is not a string", Show::Known("a glob bound claim has a value that is not a string")),
-    ("exactly one of 'jwt_validation_pubkeys'", Show::Whole),
-    ("both 'oidc_client_id' and ", Show::Whole),
-    ("'oidc_discovery_url' must be set for OIDC", Show::Whole),
-    ("CA PEMs must be provided as part of the 'jwks_pairs'", Show::Whole),
-    ("Bound issuer is not supported for use with 'jwks_pairs'", Show::Whole),
-    ("error checking jwks_ca_pem", Show::Known("the CA bundle for the JWKS URL holds no usable PEM certificate")),
-    ("invalid jwks_pairs: jwks_pairs must be provided", Show::Whole),
-    ("error parsing public key: ", Show::Whole),
-    ("invalid jwt_supported_algs: ", Show::Whole),
-    ("invalid response_types ", Show::Whole),
-    ("invalid response_mode: ", Show::Whole),
-    ("invalid provider_config: ", Show::Whole),
-    ("Field validation failed: error converting input for field ", Show::Field),
-    ("error converting input for field ", Show::Field),
-    ("path is already in use at ", Show::Whole),
-    ("existing mount at ", Show::Whole),
-    ("plugin not found in the catalog: ", Show::Whole),
-    ("check-and-set parameter required for this call", Show::Whole),
-    ("no data provided", Show::Whole),
-    ("missing data fields", Show::Whole),
-    ("cannot write to a path ending in '/'", Show::Whole),
-];
-
-/// Beginnings of texts that a login is refused with, and what is passed on of them.
-const KNOWN_LOGIN: &[(&str, Show)] = &[
-    ("could not load configuration", Show::Known("the auth mount has no config")),
-    ("missing role", Show::Whole),
-    ("role \"", Show::Whole),
-    ("role with oidc role_type is not allowed", Show::Whole),
-    ("invalid role name", Show::Whole),
-    ("missing token", Show::Whole),
-    ("invalid role ID", Show::Whole),
-    ("invalid role or secret ID", Show::Whole),
-    ("invalid secret id", Show::Whole),
-    ("missing secret_id", Show::Whole),
-    ("service account name not authorized", Show::Whole),
-    ("namespace not authorized", Show::Whole),
-    ("invalid audience (aud) claim", Show::Whole),
-    ("lookup failed: service account unauthorized", Show::Whole),
-    ("error configuring token validator: unsupported config type", Show::Whole),
-    (
-        "error validating token: error verifying token signature: failed to verify id token signature",
-        Show::Known("no key of the issuer verifies the token's signature"),
-    ),
-    ("error validating token: error verifying token signature: no known key", Show::Whole),
-    ("error validating token: invalid ", Show::Whole),
-    ("error validating token: no issued at (iat)", Show::Whole),
-    ("audience claim found in JWT but no audiences bound to the role", Show::Whole),
-    ("claim \"", Show::Whole),
-    ("failed to fetch groups: ", Show::Whole),
-    ("error validating claims: claim \"", Show::Whole),
-    ("auth methods cannot create root tokens", Show::Whole),
-    (
-        "permission denied",
-        Show::Known(
-            "permission denied: no auth method is mounted there, or it does not admit this address or identity",
-        ),
-    ),
-];
-
-/// Texts that mean that the issuer, and not what was sent, is the cause.
-const ISSUER: &[&str] = &[
-    "error checking jwks URL",
-    "error checking oidc discovery URL",
-    "error validating token: error verifying token signature: fetching keys",
-    "error configuring token validator: keyset configuration error",
-];
-
-/// How much of a known text is passed on.
-enum Show {
-    /// All of it.
-    Whole,
-    /// The name of the field; the rest quotes its value.
-    Field,
-    /// A sentence of our own.
-    Known(&'static str),
-}
+const TOO_LARGE: &str = "it is larger than this Vault allows";
 
 impl Answer {
     pub(super) fn is_success(&self) -> bool {
@@ -120,6 +24,11 @@ impl Answer {
 
     pub(super) fn says(&self, text: &str) -> bool {
         self.errors().is_some_and(|errors| errors.iter().any(|error| error.contains(text)))
+    }
+
+    /// Whether Vault itself denies it: to this token, or because the token has ended.
+    pub(super) fn is_denial(&self) -> bool {
+        self.status == 403 && self.errors().is_some()
     }
 
     /// The answer to a read: its body, or none when Vault says that nothing is there. A 404 counts only when it is
@@ -152,15 +61,17 @@ impl Answer {
     /// 404 with no error text: never existed (`errors: []`), or a deleted version of a KV secret (`data`).
     pub(super) fn is_absent(&self) -> bool {
         let Body::Json(body) = &self.body else { return false };
-        let warned = body.get("warnings").and_then(Value::as_array).is_some_and(|warnings| !warnings.is_empty());
         let silent = self.errors().map_or(body.get("data").is_some(), |errors| errors.is_empty());
-        self.status == 404 && silent && !warned
+        self.status == 404 && silent && !self.is_other_kv_version()
     }
 
     /// Why this answer is not a success.
     pub(super) fn refusal(&self, call: &Call) -> VaultError {
         let call = call.clone();
         let (status, retry_after) = (self.status, self.retry_after);
+        if self.is_other_kv_version() {
+            return rejected(call, "the KV mount is not of the version that was expected");
+        }
         if self.errors().is_none() && !matches!(status, 307 | 429 | 472..=474 | 500..=599) {
             return self.without_errors(call);
         }
@@ -169,7 +80,9 @@ impl Answer {
             400 => self.bad_request(call),
             403 => VaultError::Denied { call, detail: self.denial() },
             404 | 405 => self.no_such_path(call),
-            413 => rejected(call, "it is too large"),
+            413 => rejected(call, TOO_LARGE),
+            // Since 1.21 Vault bounds the parts of a body, and says so with the status of a failure of its own.
+            500 if self.says("JSON ") && self.says("exceeds allowed") => rejected(call, TOO_LARGE),
             429 => VaultError::RateLimited { call, retry_after },
             503 if self.says("Vault is sealed") => VaultError::Sealed { call },
             503 if self.says("not initialized") => VaultError::NotInitialized { call },
@@ -197,7 +110,7 @@ impl Answer {
     fn without_errors(&self, call: Call) -> VaultError {
         let deleted = matches!(&self.body, Body::Json(body) if body.get("data").is_some());
         // A PATCH of a KV secret that is not there has an empty 404, and of a deleted one its metadata.
-        if self.status == 404 && (deleted || matches!(self.body, Body::Empty)) {
+        if self.status == 404 && call.is_patch() && (deleted || matches!(self.body, Body::Empty)) {
             return VaultError::CasMismatch { call };
         }
         VaultError::NotVault { call, status: self.status }
@@ -213,12 +126,17 @@ impl Answer {
         }
     }
 
+    /// Vault warns when a path has the shape of the other KV version.
+    fn is_other_kv_version(&self) -> bool {
+        let Body::Json(body) = &self.body else { return false };
+        let warnings = body.get("warnings").and_then(Value::as_array);
+        let texts = warnings.into_iter().flatten().filter_map(Value::as_str);
+        self.status == 404 && texts.into_iter().any(|text| text.starts_with("Invalid path for a versioned"))
+    }
+
     fn no_such_path(&self, call: Call) -> VaultError {
-        if self.is_absent() {
+        if call.is_patch() && self.is_absent() {
             return VaultError::CasMismatch { call };
-        }
-        if matches!(&self.body, Body::Json(body) if body.get("warnings").is_some_and(|warnings| !warnings.is_null())) {
-            return rejected(call, "the KV mount is not of the version that was expected");
         }
         if self.says("namespace not found") {
             return rejected(call, "the Vault namespace does not exist");
@@ -259,25 +177,5 @@ fn rejected(call: Call, message: &str) -> VaultError {
     VaultError::Rejected { call, message: message.to_owned() }
 }
 
-fn known(table: &[(&str, Show)], text: &str) -> Option<String> {
-    let (_, show) = table.iter().find(|(beginning, _)| text.starts_with(beginning))?;
-    Some(match show {
-        Show::Whole => clean(text),
-        Show::Field => {
-            let field: String = text.split('"').nth(1).unwrap_or_default().chars().take(64).collect();
-            format!("the value of {} has the wrong type or is out of range", clean(&field))
-        }
-        Show::Known(sentence) => (*sentence).to_owned(),
-    })
-}
-
-/// One line, bounded.
-fn clean(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = text.char_indices().nth(LONGEST_MESSAGE) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
-}
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,7 @@ impl Vault {
             return Ok(None);
         };
         let Some(Value::Object(data)) = found.get("data") else { return Ok(None) };
-        let mut fields = canon::normalise(FIELDS, &data);
+        let mut fields = canon::normalise(FIELDS, data);
         for &(alias, kind) in LEGACY_FIELDS {
             if let Some(value) = data.get(alias) {
                 fields.insert(alias, kind.normalise(Some(value)));

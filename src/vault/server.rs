@@ -107,10 +107,7 @@ impl Server {
     /// When a setting cannot be used; no request is made.
     pub fn with_deadlines(settings: ServerSettings, deadlines: Deadlines) -> Result<Self, VaultError> {
         let (base, http) = tls::client(&settings, &deadlines)?;
-        let namespace = match settings.namespace.as_deref().map(|text| text.trim_matches('/')) {
-            None | Some("") => None,
-            Some(text) => Some(namespace(text)?),
-        };
+        let namespace = settings.namespace.map(|name| namespace(name.trim_matches('/'))).transpose()?;
         let limits = Limits::new(settings.requests_per_second, settings.concurrent_requests);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -183,9 +180,11 @@ impl Server {
     }
 }
 
-fn namespace(text: &str) -> Result<HeaderValue, VaultError> {
-    HeaderValue::from_str(text)
-        .map_err(|_| VaultError::invalid("the Vault namespace has characters that no header may have"))
+fn namespace(name: &str) -> Result<HeaderValue, VaultError> {
+    match HeaderValue::from_str(name) {
+        Ok(value) if !name.is_empty() => Ok(value),
+        _ => Err(VaultError::invalid("the Vault namespace is empty or has characters that no header may have")),
+    }
 }
 
 impl Health {

@@ -10,6 +10,10 @@
 #[allow(dead_code, reason = "shared with examples/lab; each uses a part")]
 mod lab;
 
+mod canonical;
 mod cli;
+mod containment;
+mod controller;
 mod crds;
 mod servers;
+mod vault;

@@ -1,21 +1,22 @@
 //! The lab itself: the servers are the real ones, and they end with the process that started them.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::lab::issuer::Behaviour;
 use crate::lab::process::{Process, Scratch};
-use crate::lab::{AUDIENCE, Issuer, KUBERNETES_AUTH, Lab, VaultServer, eventually, unique};
+use crate::lab::{Issuer, KUBERNETES_AUTH, Lab, VaultServer, eventually, unique};
 
 #[tokio::test]
 async fn a_service_account_of_the_control_plane_logs_in_to_vault() {
     let lab = Lab::shared().await;
     let namespace = lab.namespace().await.unwrap();
     let role = lab.operator_account(&namespace).await.unwrap();
-    let token = lab.token_of(&namespace, "operator", Some(AUDIENCE)).await.unwrap();
+    let token = lab.token_of(&namespace, "operator", None).await.unwrap();
 
     let (status, answer) = lab.vault().login(KUBERNETES_AUTH, &role, &token).await;
 
@@ -91,6 +92,37 @@ async fn a_child_and_what_it_started_end_with_their_owner() {
     });
     gone.await.unwrap();
     assert!(!folder.exists());
+}
+
+/// The test is its own victim: it runs itself again, and kills that with a signal that nothing can catch.
+#[tokio::test]
+async fn a_killed_owner_leaves_neither_process_nor_file() {
+    const ROLE: &str = "LAB_TEST_OWNS_A_CHILD";
+    if std::env::var_os(ROLE).is_some() {
+        let scratch = Scratch::new().unwrap();
+        let child = Process::start(scratch.path(), "child", Path::new("/bin/sleep"), &["1000".into()], &[]).unwrap();
+        println!("owned {} {}", child.pid(), scratch.path().display());
+        std::future::pending::<()>().await;
+    }
+    let mut owner = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "servers::a_killed_owner_leaves_neither_process_nor_file", "--nocapture"])
+        .env(ROLE, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let said = lines.find_map(|line| line.split_once("owned ").map(|(_, said)| said.to_owned())).unwrap();
+    let (pid, folder) = said.split_once(' ').unwrap();
+    let (pid, folder) = (pid.parse().unwrap(), Path::new(folder));
+    assert!(is_running(pid) && folder.exists());
+
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+
+    let gone = eventually(Duration::from_secs(10), "child and folder are gone", async || {
+        (!is_running(pid) && !folder.exists()).then_some(())
+    });
+    gone.await.unwrap();
 }
 
 fn is_running(pid: u32) -> bool {

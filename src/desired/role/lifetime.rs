@@ -6,12 +6,13 @@ use serde_json::Value;
 use crate::api::binding::{RoleSpec, TokenType};
 use crate::api::duration::{DurationError, LeewaySetting};
 
+use super::super::grants::Demand;
 use super::super::{Check, Fields};
 
 /// Durations of a role in Vault's seconds.
 pub(super) struct Lifetime {
     /// TTL, max TTL, explicit max TTL, period.
-    pub(super) lives: [i64; 4],
+    lives: [i64; 4],
     clock_skew: i64,
     expiration: i64,
     not_before: i64,
@@ -47,9 +48,16 @@ impl Lifetime {
         }
     }
 
-    /// Whether the role itself bounds the life of its tokens, or each of their renewals.
-    pub(super) fn is_bounded(&self) -> bool {
-        self.lives[1..].iter().any(|seconds| *seconds > 0)
+    /// What a grant that bounds the life of tokens asks: that the role bounds it too, and nowhere above the grant.
+    pub(super) fn demands(&self, field: &str) -> Vec<Demand<'static>> {
+        let names = ["tokenTtl", "tokenMaxTtl", "tokenExplicitMaxTtl", "tokenPeriod"];
+        let set = names.into_iter().zip(self.lives).filter(|(_, seconds)| *seconds > 0);
+        let mut demands: Vec<_> =
+            set.map(|(name, seconds)| Demand::token_life(&format!("{field}.{name}"), seconds)).collect();
+        if self.lives[1..].iter().all(|seconds| *seconds == 0) {
+            demands.push(Demand::unbounded_life(&format!("{field}.tokenMaxTtl")));
+        }
+        demands
     }
 
     pub(super) fn fields(&self) -> Fields {

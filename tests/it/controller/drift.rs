@@ -31,11 +31,26 @@ fn spoils() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("sources are bounded", "post", ROLE, jwt("token_bound_cidrs", json!(["10.0.0.0/8"]))),
         ("the default policy is left off", "post", ROLE, jwt("token_no_default_policy", json!(true))),
         ("policies are set by their legacy name", "post", ROLE, jwt("policies", json!(["intruder"]))),
-        ("the role is made an oidc role", "post", ROLE, json!({"role_type": "oidc", "allowed_redirect_uris": ["https://x"]})),
+        (
+            "the role is made an oidc role",
+            "post",
+            ROLE,
+            json!({"role_type": "oidc", "allowed_redirect_uris": ["https://x"]}),
+        ),
         ("the role is deleted", "delete", ROLE, Value::Null),
         ("the issuer is changed", "post", CONFIG, json!({"jwks_url": "JWKS", "bound_issuer": "https://intruder"})),
-        ("algorithms are opened", "post", CONFIG, json!({"jwks_url": "JWKS", "bound_issuer": "ISSUER", "default_role": "NAME"})),
-        ("the policy opens more", "post", "sys/policies/acl/NAME", json!({"policy": "path \"*\" { capabilities = [\"read\"] }"})),
+        (
+            "algorithms are opened",
+            "post",
+            CONFIG,
+            json!({"jwks_url": "JWKS", "bound_issuer": "ISSUER", "default_role": "NAME"}),
+        ),
+        (
+            "the policy opens more",
+            "post",
+            "sys/policies/acl/NAME",
+            json!({"policy": "path \"*\" { capabilities = [\"read\"] }"}),
+        ),
         ("the policy is deleted", "delete", "sys/policies/acl/NAME", Value::Null),
         ("the value is changed", "post", "KV/data/app/tfc-token", json!({"data": {"Badal_devex": "other"}})),
         ("the key is taken out", "post", "KV/data/app/tfc-token", json!({"data": {"theirs": "kept"}})),
@@ -114,12 +129,7 @@ async fn with_drift_report_a_difference_is_named_and_left() {
         binding.status.unwrap().drift.into_iter().map(|d| (d.object, d.field, d.expected, d.found)).collect();
     let name = world.name("backend");
     assert!(
-        drift.contains(&(
-            format!("Role {}/{name}", world.mount),
-            "clock_skew_leeway".into(),
-            "60".into(),
-            "1".into()
-        )),
+        drift.contains(&(format!("Role {}/{name}", world.mount), "clock_skew_leeway".into(), "60".into(), "1".into())),
         "{drift:?}"
     );
     assert!(

@@ -24,8 +24,13 @@ async fn a_binding_makes_everything_that_it_says() {
     let secret = world.vault.read(&format!("{}/data/app/tfc-token", world.kv)).await;
     assert_eq!(secret["data"], json!({"Badal_devex": "s3cr3t-value"}));
 
-    let kinds: Vec<String> =
-        binding.status.unwrap().managed_objects.iter().map(|managed| format!("{:?} {:?}", managed.kind, managed.state)).collect();
+    let kinds: Vec<String> = binding
+        .status
+        .unwrap()
+        .managed_objects
+        .iter()
+        .map(|managed| format!("{:?} {:?}", managed.kind, managed.state))
+        .collect();
     assert_eq!(kinds, ["AuthMount Created", "Policy Created", "Kv Created", "JwtConfig Created", "Role Created"]);
 
     // The service logs in with its own token and reads its secret.

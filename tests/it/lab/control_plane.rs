@@ -12,6 +12,8 @@ use super::{Fallible, servers, unique};
 
 const READY: Duration = Duration::from_secs(60);
 const ADMIN: &str = "admin";
+/// The name by which the apiserver knows the operator, so that its requests are told from the tests' own.
+pub const OPERATOR: &str = "operator";
 
 /// Everything but reads of health and schema, whole requests only, without bodies.
 const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
@@ -35,7 +37,7 @@ pub struct KubeRequest {
     pub subresource: String,
     pub namespace: String,
     pub name: String,
-    pub user_agent: String,
+    pub user: String,
     pub code: u64,
 }
 
@@ -52,10 +54,11 @@ impl ControlPlane {
         let bin = servers()?;
         let scratch = Scratch::new()?;
         let (etcd, etcd_url) = start_etcd(bin, scratch.path()).await?;
-        let token = unique("token");
-        write_static_files(scratch.path(), &token)?;
+        let (token, operator_token) = (unique("admin"), unique("operator"));
+        write_static_files(scratch.path(), &[(ADMIN, &token), (OPERATOR, &operator_token)])?;
         let (api_server, url, ca) = start_api_server(bin, scratch.path(), &etcd_url, &token).await?;
-        fs::write(scratch.path().join("kubeconfig"), kubeconfig(&url, &ca, &token))?;
+        fs::write(scratch.path().join("kubeconfig"), kubeconfig(&url, &ca, ADMIN, &token))?;
+        fs::write(scratch.path().join("kubeconfig.operator"), kubeconfig(&url, &ca, OPERATOR, &operator_token))?;
         let controller_manager =
             controller_manager.then(|| start_controller_manager(bin, scratch.path())).transpose()?;
         Ok(Self { _controller_manager: controller_manager, api_server, _etcd: etcd, scratch, url, ca })
@@ -73,6 +76,11 @@ impl ControlPlane {
     /// The admin's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.scratch.path().join("kubeconfig")
+    }
+
+    /// The operator's kubeconfig: the same rights under its own name.
+    pub fn operator_kubeconfig(&self) -> PathBuf {
+        self.scratch.path().join("kubeconfig.operator")
     }
 
     /// The apiserver itself, to be stopped and continued.
@@ -97,7 +105,7 @@ impl ControlPlane {
                 subresource: text(entry, "/objectRef/subresource"),
                 namespace: text(entry, "/objectRef/namespace"),
                 name: text(entry, "/objectRef/name"),
-                user_agent: text(entry, "/userAgent"),
+                user: text(entry, "/user/username"),
                 code: entry.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default(),
             })
             .collect()
@@ -135,10 +143,11 @@ async fn start_etcd(bin: &Path, folder: &Path) -> Fallible<(Process, String)> {
     }
 }
 
-fn write_static_files(folder: &Path, token: &str) -> Fallible<()> {
+fn write_static_files(folder: &Path, tokens: &[(&str, &str)]) -> Fallible<()> {
     let key = super::issuer::rsa_key_pem()?;
     fs::write(folder.join("service-account.key"), key)?;
-    fs::write(folder.join("tokens.csv"), format!("{token},{ADMIN},{ADMIN},\"system:masters\"\n"))?;
+    let lines = tokens.iter().map(|(user, token)| format!("{token},{user},{user},\"system:masters\""));
+    fs::write(folder.join("tokens.csv"), lines.collect::<Vec<_>>().join("\n"))?;
     Ok(fs::write(folder.join("audit-policy.json"), AUDIT_POLICY)?)
 }
 
@@ -203,14 +212,14 @@ pub fn trusting(pem: &[u8]) -> Fallible<reqwest::Client> {
     Ok(reqwest::Client::builder().tls_certs_only(certificates).pool_max_idle_per_host(0).build()?)
 }
 
-fn kubeconfig(url: &str, ca: &str, token: &str) -> String {
+fn kubeconfig(url: &str, ca: &str, user: &str, token: &str) -> String {
     use base64::Engine as _;
     let ca = base64::engine::general_purpose::STANDARD.encode(ca);
     json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "lab",
         "clusters": [{"name": "lab", "cluster": {"server": url, "certificate-authority-data": ca}}],
-        "users": [{"name": ADMIN, "user": {"token": token}}],
-        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": ADMIN}}],
+        "users": [{"name": user, "user": {"token": token}}],
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": user}}],
     })
     .to_string()
 }

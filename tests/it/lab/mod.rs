@@ -32,8 +32,6 @@ pub type Fallible<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Where every lab's Vault has its `kubernetes` auth method.
 pub const KUBERNETES_AUTH: &str = "kubernetes";
-/// The audience that the lab's roles there ask for.
-pub const AUDIENCE: &str = "vault";
 
 /// A control plane with the CRDs installed, and a Vault that trusts its service accounts.
 pub struct Lab {
@@ -53,6 +51,11 @@ impl Lab {
     pub async fn start(controller_manager: bool) -> Fallible<Self> {
         let (control_plane, vault_server) =
             tokio::try_join!(ControlPlane::start(controller_manager), VaultServer::start(false))?;
+        Self::of(control_plane, vault_server).await
+    }
+
+    /// The lab of servers that were started otherwise, as a Vault with TLS.
+    pub async fn of(control_plane: ControlPlane, vault_server: VaultServer) -> Fallible<Self> {
         let lab = Self { control_plane, vault_server };
         lab.install_crds().await?;
         lab.trust_service_accounts().await?;
@@ -96,7 +99,8 @@ impl Lab {
         let role = format!("{namespace}-{name}");
         let body = json!({
             "bound_service_account_names": [name], "bound_service_account_namespaces": [namespace],
-            "audience": AUDIENCE, "token_policies": policies, "token_ttl": "1h",
+            // The apiserver's own, which a token has that was asked for without an audience.
+            "audience": self.control_plane.url(), "token_policies": policies, "token_ttl": "1h",
         });
         self.vault().write(&format!("auth/{KUBERNETES_AUTH}/role/{role}"), &body).await;
         Ok(role)
@@ -129,7 +133,11 @@ impl Lab {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
         let crds: Api<CustomResourceDefinition> = Api::all(self.kube().await);
         for file in fs::read_dir(folder).into_iter().flatten() {
-            let crd: CustomResourceDefinition = serde_yaml::from_slice(&fs::read(file?.path())?)?;
+            let path = file?.path();
+            if path.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            let crd: CustomResourceDefinition = serde_yaml::from_slice(&fs::read(path)?)?;
             let name = crds.create(&PostParams::default(), &crd).await?.metadata.name.unwrap_or_default();
             eventually(Duration::from_secs(30), &format!("{name} is established"), async || {
                 let conditions = crds.get(&name).await.ok()?.status?.conditions?;

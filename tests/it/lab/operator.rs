@@ -14,9 +14,9 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// `vault-jwt-operator run` against the lab's control plane as its admin, with these arguments besides.
+    /// `vault-jwt-operator run` against the lab's control plane, with these arguments besides.
     pub fn start(lab: &Lab, arguments: &[&str]) -> Fallible<Self> {
-        Self::start_with(&lab.kubeconfig(), arguments, &[])
+        Self::start_with(&lab.control_plane.operator_kubeconfig(), arguments, &[])
     }
 
     /// The same with a kubeconfig and environment of one's own.

@@ -145,11 +145,17 @@ impl VaultServer {
             .collect()
     }
 
-    /// How many tokens live, the root token included.
-    pub async fn live_tokens(&self) -> usize {
-        let (status, answer) = self.api().list("auth/token/accessors").await;
+    /// How many tokens live that came from this login (`auth/kubernetes/login`).
+    pub async fn tokens_of(&self, login: &str) -> usize {
+        let (vault, mut live) = (self.api(), 0);
+        let (status, answer) = vault.list("auth/token/accessors").await;
         assert_eq!(status, 200, "{answer}");
-        answer["data"]["keys"].as_array().map_or(0, Vec::len)
+        for accessor in answer["data"]["keys"].as_array().into_iter().flatten() {
+            // Gone between the two requests is gone.
+            let (_, token) = vault.post("auth/token/lookup-accessor", &json!({"accessor": accessor})).await;
+            live += usize::from(token["data"]["path"] == login);
+        }
+        live
     }
 
     fn audit_file(&self) -> PathBuf {
