@@ -74,7 +74,8 @@ async fn create(client: &kube::Client, object: &Value) -> Result<Value, String> 
 async fn the_definitions_are_accepted_without_a_warning() {
     let server = ControlPlane::start(false).await.unwrap();
     let kubeconfig = kube::config::Kubeconfig::read_from(server.kubeconfig()).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+    let config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await.unwrap();
     let client = kube::Client::try_from(config).unwrap();
     for crd in schema::crds() {
         let name = crd.metadata.name.clone().unwrap();

@@ -9,8 +9,8 @@ use crate::lab::Lab;
 
 /// The field, and the objects around it that could be left out with it.
 const FIELDS: [(&str, &[&str]); 2] = [
-    ("/spec/connectionRef/name", &["/spec/connectionRef/name", "/spec/connectionRef"]),
-    ("/spec/auth/mount", &["/spec/auth/mount", "/spec/auth"]),
+    ("/spec/connectionRef/name", &["/spec/connectionRef/name", "/spec/connectionRef", "/spec"]),
+    ("/spec/auth/mount", &["/spec/auth/mount", "/spec/auth", "/spec"]),
 ];
 
 #[tokio::test]
@@ -44,8 +44,6 @@ async fn immutable_fields_stay_whatever_is_tried() {
             let refusal = patch(json!([{"op": "remove", "path": removed}])).await.unwrap_err();
             let required = format!("{}: Required value", removed[1..].replace('/', "."));
             assert!(refusal.contains(&required), "{refusal}");
-            let step = [json!({"op": "remove", "path": removed})];
-            let _ = patch(json!(step)).await;
             let second = patch(json!([{"op": "add", "path": field, "value": "other"}])).await.unwrap_err();
             assert!(second.contains("must not be changed"), "{second}");
         }
