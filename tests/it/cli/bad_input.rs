@@ -1,6 +1,7 @@
 //! Bad input: each names file and field and the next step, and Vault is not even asked.
 
 use super::{Case, SECRET, run};
+use crate::lab::process::Scratch;
 
 /// What is put in place of what, and what is said about it.
 type Row = (&'static str, &'static str, &'static [&'static str]);
@@ -160,4 +161,10 @@ async fn the_definitions_are_printed_as_yaml_and_as_json() {
     ]);
     let json = run(&["crds", "-o", "json"], &[]).await.json();
     assert_eq!(json["items"].as_array().map(Vec::len), Some(2));
+    let folder = Scratch::new().unwrap();
+    let path = folder.path().join("crds").display().to_string();
+    run(&["crds", "--output-dir", &path], &[]).await.ends_with(0);
+    let files = ["vaultconnections", "vaultjwtbindings"];
+    let texts = files.map(|name| format!("---\n{}", std::fs::read_to_string(format!("{path}/{name}.yaml")).unwrap()));
+    assert_eq!(texts.concat(), yaml.out);
 }
