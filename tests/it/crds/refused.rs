@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{apply, named};
+use super::{apply, create, named};
 use crate::lab::Lab;
 
 /// What is put where, and what the refusal must say: first the field as the apiserver names it, then the reason.
@@ -23,12 +23,12 @@ fn bindings() -> Vec<Case> {
     let leeway = "write 'Default' for that, or 'Off' for none";
     vec![
         // What the apiserver itself refuses.
-        ("/spec/role", json!([]), ".spec.role", "field not declared in schema"),
-        ("/spec/auth/config/jwksURL", json!("https://a/jwks"), ".spec.auth.config.jwksURL", "not declared in schema"),
+        ("/spec/role", json!([]), "spec.role", "unknown field \"spec.role\""),
+        ("/spec/auth/config/jwksURL", json!("https://a/jwks"), "spec.auth.config.jwksURL", "unknown field"),
         ("/spec/drift", json!("Ignore"), "spec.drift", "Unsupported value: \"Ignore\""),
         ("/spec/adoption", json!("adopt"), "spec.adoption", "supported values: \"Fail\", \"Adopt\""),
         ("/spec/deletionPolicy", json!("Keep"), "spec.deletionPolicy", "supported values: \"Delete\", \"Orphan\""),
-        ("/spec/suspend", json!("yes"), ".spec.suspend", "expected boolean"),
+        ("/spec/suspend", json!("yes"), "spec.suspend", "must be of type boolean"),
         ("/spec/auth/config/supportedAlgorithms", json!(["HS256"]), "supportedAlgorithms[0]", "Unsupported value"),
         // Durations.
         ("/spec/interval", json!("10s"), "spec.interval", "must be greater than or equal to '30s'"),
@@ -255,14 +255,14 @@ fn bindings() -> Vec<Case> {
         (
             "/spec/roles/0",
             role(json!({"boundClaimsType": "Glob", "boundClaims": [{"claim": "a", "values": ["a*", 1]}]})),
-            "spec.roles[0]",
-            "x",
+            "spec.roles[0].boundClaims[0].values[1]",
+            "must validate at least one schema",
         ),
         (
             "/spec/roles/0",
             role(json!({"boundClaimsType": "Glob", "boundClaims": [{"claim": "a", "values": [true]}]})),
-            "spec.roles[0]",
-            "x",
+            "spec.roles[0].boundClaims[0].values[0]",
+            "must validate at least one schema",
         ),
         // Policies.
         (
@@ -453,7 +453,7 @@ async fn bad_input_is_refused_with_the_field_and_what_is_allowed() {
         for (pointer, value, field, message) in cases {
             let mut object = named(kind, "bad", &namespace);
             put(&mut object, pointer, value.clone());
-            match apply(&client, &object, true).await {
+            match create(&client, &object).await {
                 Err(refusal) if refusal.contains(field) && refusal.contains(message) => {}
                 Err(refusal) => wrong.push(format!("{pointer} = {value}: expected {field} {message}, got {refusal}")),
                 Ok(_) => wrong.push(format!("{pointer} = {value}: accepted")),
@@ -469,7 +469,7 @@ async fn a_private_key_is_not_repeated_in_the_refusal() {
     let (client, namespace) = (lab.kube().await, lab.namespace().await.unwrap());
     let mut binding = named("VaultJwtBinding", "private", &namespace);
     binding["spec"]["auth"]["config"] = json!({"validationPublicKeys": [PRIVATE]});
-    let refusal = apply(&client, &binding, true).await.unwrap_err();
+    let refusal = create(&client, &binding).await.unwrap_err();
     assert!(!refusal.contains("c2VjcmV0"), "{refusal}");
 }
 
