@@ -31,6 +31,9 @@ pub(crate) enum ClusterError {
     /// No answer in time.
     #[error("the apiserver did not {0} within 10 s")]
     TimedOut(&'static str),
+    /// There is no such ServiceAccount.
+    #[error("it does not exist; create it")]
+    NoServiceAccount,
     /// The object changed, or is another one of the same name now.
     #[error("the object changed meanwhile")]
     Changed,
@@ -128,9 +131,12 @@ pub(crate) async fn service_account_token(
         spec: TokenRequestSpec { audiences, expiration_seconds: Some(600), ..TokenRequestSpec::default() },
         ..TokenRequest::default()
     };
-    let answer =
-        call("issue a ServiceAccount token", api.create_token_request(name, &PostParams::default(), &request)).await?;
-    Ok(answer.status.map(|status| status.token).unwrap_or_default().into())
+    let params = PostParams::default();
+    match call("issue a ServiceAccount token", api.create_token_request(name, &params, &request)).await {
+        Ok(answer) => Ok(answer.status.map(|status| status.token).unwrap_or_default().into()),
+        Err(ClusterError::Changed) => Err(ClusterError::NoServiceAccount),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes a status; gives the resource version that it has since.

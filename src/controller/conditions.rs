@@ -45,7 +45,7 @@ impl Draft {
 /// The conditions of a phase: those of `parts`, each judged by the outcome, and the summary.
 pub(crate) fn drafts(phase: &Phase, parts: &[(ConditionType, &str)], success: &str) -> Vec<Draft> {
     use ConditionStatus::{False, True, Unknown};
-    let pending = |type_| Draft::new(type_, Unknown, Reason::Pending, "Not looked at yet");
+    let pending = |type_| Draft::new(type_, Unknown, Reason::Pending, "Not looked at in this pass");
     let mut drafts: Vec<Draft> = match phase {
         Phase::Started | Phase::Suspended => parts.iter().map(|(type_, _)| pending(*type_)).collect(),
         Phase::Ended(outcome) | Phase::Deleting(outcome) => parts
@@ -79,8 +79,12 @@ pub(crate) fn drafts(phase: &Phase, parts: &[(ConditionType, &str)], success: &s
         Phase::Ended(outcome) | Phase::Deleting(outcome) => match outcome.worst() {
             None => drafts.push(Draft::new(ConditionType::Ready, True, Reason::Succeeded, success)),
             Some(worst) => {
-                let all: Vec<&Issue> = outcome.issues.iter().collect();
-                drafts.push(Draft::new(ConditionType::Ready, False, worst.reason, join(&all)));
+                drafts.push(Draft::new(
+                    ConditionType::Ready,
+                    False,
+                    worst.reason,
+                    summary(worst, outcome.issues.len()),
+                ));
                 // While it is being deleted the object is in no steady state, whatever is in the way.
                 let stalled = outcome.is_stalled() && !matches!(phase, Phase::Deleting(_));
                 drafts.push(if stalled {
@@ -92,6 +96,14 @@ pub(crate) fn drafts(phase: &Phase, parts: &[(ConditionType, &str)], success: &s
         },
     }
     drafts
+}
+
+/// One line for `kubectl get`: the worst issue, and how many there are besides. The other conditions have them all.
+fn summary(worst: &Issue, issues: usize) -> String {
+    match issues {
+        0 | 1 => worst.message.clone(),
+        _ => format!("{} (and {} more, see the conditions)", worst.message, issues - 1),
+    }
 }
 
 /// The worst issue first, the others behind it, each once.

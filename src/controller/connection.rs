@@ -34,6 +34,10 @@ pub(crate) async fn reconcile(connection: Arc<VaultConnection>, context: Arc<Con
             renew_at = live.shared().and_then(|session| session.vault.renew_at());
             let issue = result.err();
             outcome.issues.extend(issue.clone());
+            if live.shared().is_none() {
+                // Each binding logs in as its own ServiceAccount, and says for itself how that went.
+                outcome.unknown.push(ConditionType::Authenticated);
+            }
             live.set_trouble(issue) || fresh
         }
         Err(issue) => {
