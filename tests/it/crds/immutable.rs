@@ -4,8 +4,7 @@
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::{api, apply, named};
-use crate::lab::Lab;
+use super::{Server, api, apply, named};
 
 /// The field, and the objects around it that could be left out with it.
 const FIELDS: [(&str, &[&str]); 2] = [
@@ -15,8 +14,7 @@ const FIELDS: [(&str, &[&str]); 2] = [
 
 #[tokio::test]
 async fn immutable_fields_stay_whatever_is_tried() {
-    let lab = Lab::shared().await;
-    let (client, namespace) = (lab.kube().await, lab.namespace().await.unwrap());
+    let (client, namespace) = Server::shared().await.namespace().await;
     let binding = named("VaultJwtBinding", "immutable", &namespace);
     apply(&client, &binding, false).await.unwrap();
     let bindings = api(client.clone(), &binding);
@@ -61,8 +59,7 @@ async fn immutable_fields_stay_whatever_is_tried() {
 
 #[tokio::test]
 async fn everything_else_may_change() {
-    let lab = Lab::shared().await;
-    let (client, namespace) = (lab.kube().await, lab.namespace().await.unwrap());
+    let (client, namespace) = Server::shared().await.namespace().await;
     let mut binding = named("VaultJwtBinding", "mutable", &namespace);
     apply(&client, &binding, false).await.unwrap();
     binding["spec"]["roles"][0]["name"] = "backstage-renamed".into();
