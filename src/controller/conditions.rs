@@ -170,3 +170,73 @@ pub(crate) fn observed(conditions: &[Condition], generation: i64, before: i64) -
     let settled = is(ConditionType::Ready, ConditionStatus::True) || is(ConditionType::Stalled, ConditionStatus::True);
     if settled || suspended { generation } else { before }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::outcome::Class;
+
+    const PARTS: [(ConditionType, &str); 2] = [(ConditionType::Accepted, "fine"), (ConditionType::Synced, "equal")];
+
+    fn issue(class: Class, message: &str) -> Issue {
+        Issue::new(class, ConditionType::Synced, Reason::VaultUnavailable, message)
+    }
+
+    fn ended(issues: Vec<Issue>) -> Phase {
+        Phase::Ended(Outcome { issues, unknown: Vec::new() })
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn status(conditions: &[Condition], type_: ConditionType) -> Option<ConditionStatus> {
+        find(conditions, type_).map(|condition| condition.status)
+    }
+
+    #[test]
+    fn what_can_be_retried_reconciles_and_what_cannot_is_stalled() {
+        use ConditionStatus::{False, True, Unknown};
+        let rows = [
+            (Phase::Started, Some(Unknown), Some(True), None),
+            (Phase::Suspended, Some(False), None, None),
+            (ended(vec![]), Some(True), None, None),
+            (ended(vec![issue(Class::Unavailable, "a")]), Some(False), Some(True), None),
+            (ended(vec![issue(Class::Unavailable, "a"), issue(Class::Rejected, "b")]), Some(False), None, Some(True)),
+            (
+                Phase::Deleting(Outcome { issues: vec![issue(Class::Rejected, "b")], unknown: vec![] }),
+                Some(False),
+                Some(True),
+                None,
+            ),
+        ];
+        for (phase, ready, reconciling, stalled) in rows {
+            let conditions = merge(&[], drafts(&phase, &PARTS, "done"), 3, at(1));
+            assert_eq!(status(&conditions, ConditionType::Ready), ready, "{phase:?}");
+            assert_eq!(status(&conditions, ConditionType::Reconciling), reconciling, "{phase:?}");
+            assert_eq!(status(&conditions, ConditionType::Stalled), stalled, "{phase:?}");
+            let settled = ready == Some(True) || stalled.is_some() || phase == Phase::Suspended;
+            assert_eq!(observed(&conditions, 3, 2), if settled { 3 } else { 2 }, "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn a_transition_time_moves_only_with_its_status() {
+        let first = merge(&[], drafts(&ended(vec![issue(Class::Unavailable, "a")]), &PARTS, "done"), 1, at(1));
+        let second = merge(&first, drafts(&ended(vec![issue(Class::Unavailable, "b")]), &PARTS, "done"), 1, at(2));
+        let third = merge(&second, drafts(&ended(vec![]), &PARTS, "done"), 1, at(3));
+        let since = |conditions: &[Condition], type_| find(conditions, type_).unwrap().last_transition_time.0;
+        assert_eq!(since(&second, ConditionType::Ready), at(1));
+        assert_eq!(find(&second, ConditionType::Ready).unwrap().message, "b");
+        assert_eq!(since(&third, ConditionType::Ready), at(3));
+        assert_eq!(since(&third, ConditionType::Accepted), at(1));
+    }
+
+    #[test]
+    fn a_message_is_one_short_line() {
+        let long = format!("a\n{}", "ü".repeat(2000));
+        let conditions = merge(&[], drafts(&ended(vec![issue(Class::Unavailable, &long)]), &PARTS, "done"), 1, at(1));
+        let message = &find(&conditions, ConditionType::Ready).unwrap().message;
+        assert!(message.len() <= MESSAGE && !message.contains('\n') && message.ends_with('…'));
+    }
+}

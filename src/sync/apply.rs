@@ -204,8 +204,7 @@ async fn write(
     }
     match object {
         Object::AuthMount(mount) => {
-            vault.enable_jwt(&mount.mount).await.map_err(Cause::Vault)?;
-            context.mounts.forget().await;
+            context.mounts.enable(vault, &mount.mount).await.map_err(Cause::Vault)?;
             memory.mount_seen = true;
         }
         Object::Policy(policy) => {
