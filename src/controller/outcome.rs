@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::api::conditions::{ConditionType, Reason};
-use crate::desired::{Problem, ProblemKind};
+use crate::desired::{Claim, Problem, ProblemKind};
 use crate::sync::Failure;
 use crate::sync::apply::Cause;
 use crate::vault::VaultError;
@@ -48,6 +48,14 @@ impl Issue {
         Self::new(class, condition, reason, format!("{}: {}", problem.field, problem.message))
     }
 
+    /// A claim of an older binding that stands in the way.
+    pub(crate) fn of_lost_claim(claim: &Claim) -> Self {
+        let key = claim.key.as_ref().map(|key| format!(" key '{key}'")).unwrap_or_default();
+        let message =
+            format!("{}{key}: an older binding claims it too; choose another name, or remove it there", claim.id);
+        Self::new(Class::Rejected, ConditionType::Accepted, Reason::Conflict, message)
+    }
+
     /// Something in Vault.
     pub(crate) fn of_failure(failure: &Failure) -> Self {
         let (class, condition, reason) = match &failure.cause {
@@ -60,7 +68,7 @@ impl Issue {
             Cause::MountMissing => (Class::Waiting, ConditionType::Synced, Reason::MountNotFound),
             Cause::MountType(_) => (Class::Rejected, ConditionType::Accepted, Reason::MountTypeMismatch),
             Cause::IssuerSlow => (Class::Waiting, ConditionType::Synced, Reason::IssuerUnreachable),
-            Cause::PolicyMissing(_) => (Class::Waiting, ConditionType::Synced, Reason::Pending),
+            Cause::Waits(_) => (Class::Waiting, ConditionType::Synced, Reason::Pending),
         };
         Self::new(class, condition, reason, format!("{}: {}", failure.id, failure.cause))
     }
@@ -101,6 +109,12 @@ impl Outcome {
     /// Whether only a change from outside can help.
     pub(crate) fn is_stalled(&self) -> bool {
         self.worst().is_some_and(|issue| issue.class == Class::Rejected)
+    }
+
+    /// Whether Vault as a whole seems to be the cause.
+    pub(crate) fn doubts_vault(&self) -> bool {
+        let whole = [Reason::VaultSealed, Reason::VaultUnavailable, Reason::LoginRefused, Reason::TimedOut];
+        self.issues.iter().any(|issue| whole.contains(&issue.reason))
     }
 
     /// Whether trying again may help.

@@ -10,11 +10,11 @@ use super::diff::{self, Change};
 use super::kv;
 use super::marker::Owner;
 use super::memory::{Memory, Mounts};
-use super::observe::{Found, Observation};
+use super::observe::{Found, Observation, is_jwt};
 use super::plan::{Action, Plan, Step, Target};
 use crate::api::names::{MountPath, PolicyName, RoleName};
 use crate::api::status::{Drift, ManagedObject, ObjectKind};
-use crate::desired::{JwtConfig, Object, ObjectId, Role};
+use crate::desired::{AuthMount, JwtConfig, Object, ObjectId};
 use crate::vault::{Vault, VaultError};
 
 /// Why an object is not as it should be.
@@ -32,8 +32,8 @@ pub enum Cause {
     MountType(String),
     /// Vault still waits for the issuer; the write goes on.
     IssuerSlow,
-    /// A policy that the role hands out could not be written.
-    PolicyMissing(String),
+    /// What it needs could not be made.
+    Waits(ObjectId),
 }
 
 impl fmt::Display for Cause {
@@ -56,9 +56,7 @@ impl fmt::Display for Cause {
                 "Vault still waits for the issuer's answer, for up to 90 s, before it takes the config; see that Vault \
                  can reach the URL",
             ),
-            Self::PolicyMissing(policy) => {
-                write!(f, "waits for policy '{policy}', so that nobody logs in before it exists")
-            }
+            Self::Waits(other) => write!(f, "waits for {other}"),
         }
     }
 }
@@ -194,10 +192,12 @@ async fn write(
         }
         return Ok(Done::Nothing);
     }
+    if let Some(needed) = needs(object).into_iter().find(|needed| failed.contains(needed)) {
+        return Err(Cause::Waits(needed));
+    }
     match object {
         Object::AuthMount(mount) => {
-            vault.enable_jwt(&mount.mount).await.map_err(Cause::Vault)?;
-            context.mounts.forget().await;
+            enable(context, mount).await?;
             memory.mount_seen = true;
         }
         Object::Policy(policy) => {
@@ -215,13 +215,6 @@ async fn write(
         }
         Object::JwtConfig(config) => write_config(context, config).await?,
         Object::Role(role) => {
-            let mount = ObjectId { kind: ObjectKind::AuthMount, path: role.mount.to_string() };
-            if failed.contains(&mount) {
-                return Err(Cause::MountMissing);
-            }
-            if let Some(policy) = missing_policy(role, failed) {
-                return Err(Cause::PolicyMissing(policy));
-            }
             vault.write_role(&role.mount, &role.name, &role.fields).await.map_err(Cause::Vault)?;
             let found = vault.read_role(&role.mount, &role.name).await.map_err(Cause::Vault)?;
             read_back(diff::fields(&role.fields, &found.unwrap_or_default()))?;
@@ -244,14 +237,33 @@ fn read_back(changes: Vec<Change>) -> Result<(), Cause> {
     if changes.is_empty() { Ok(()) } else { Err(Cause::ReadBackDiffers(changes)) }
 }
 
-/// The first policy of this binding that the role hands out and that could not be written.
-fn missing_policy(role: &Role, failed: &BTreeSet<ObjectId>) -> Option<String> {
-    let policies = role.fields.get("token_policies")?.as_array()?;
-    let name = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-    policies
-        .iter()
-        .filter_map(name)
-        .find(|name| failed.contains(&ObjectId { kind: ObjectKind::Policy, path: name.clone() }))
+/// What must be there before an object is written. Nothing is written below a mount that may be another method's, and
+/// nobody may log in before the policies exist.
+fn needs(object: &Object) -> Vec<ObjectId> {
+    let mount = |mount: &MountPath| ObjectId { kind: ObjectKind::AuthMount, path: mount.to_string() };
+    match object {
+        Object::AuthMount(_) | Object::Policy(_) | Object::Kv(_) => Vec::new(),
+        Object::JwtConfig(config) => vec![mount(&config.mount)],
+        Object::Role(role) => {
+            let policies = role.fields.get("token_policies").and_then(serde_json::Value::as_array);
+            let names = policies.into_iter().flatten().filter_map(serde_json::Value::as_str);
+            let policies = names.map(|name| ObjectId { kind: ObjectKind::Policy, path: name.to_owned() });
+            [mount(&role.mount)].into_iter().chain(policies).collect()
+        }
+    }
+}
+
+/// Enables the jwt method, unless somebody else has done so since the mounts were listed.
+async fn enable(context: &Context<'_>, mount: &AuthMount) -> Result<(), Cause> {
+    let enabled = context.vault.enable_jwt(&mount.mount).await;
+    context.mounts.forget().await;
+    let Err(error @ VaultError::Rejected { .. }) = enabled else { return enabled.map_err(Cause::Vault) };
+    let mounts = context.mounts.list(context.vault).await.map_err(Cause::Vault)?;
+    match mounts.get(mount.mount.as_str()) {
+        Some(there) if is_jwt(&there.type_) => Ok(()),
+        Some(there) => Err(Cause::MountType(there.type_.clone())),
+        None => Err(Cause::Vault(error)),
+    }
 }
 
 async fn delete(context: &Context<'_>, step: &Step<'_>, observation: &Observation) -> Result<Done, VaultError> {
@@ -269,7 +281,7 @@ async fn delete(context: &Context<'_>, step: &Step<'_>, observation: &Observatio
         ObjectKind::Policy => vault.delete_policy(&PolicyName::new(&managed.path)?).await?,
         ObjectKind::Kv => {
             if let Ok(Found::Kv(found)) = observation.of(&step.id)
-                && !kv::delete(vault, managed, found, context.owner).await?
+                && !kv::delete(vault, managed, found, &step.kv, context.owner).await?
             {
                 return Ok(Done::Released("nothing of it carries this binding's marker any more"));
             }
