@@ -1,6 +1,7 @@
 //! The demonstration: a team's binding makes a login work, Vault is spoilt by hand four times and put right four
 //! times, and when the binding goes, what it made goes too. Every step is checked; the first that fails ends it.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Event;
@@ -8,14 +9,17 @@ use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::{Value, json};
 
 use crate::lab::operator::Operator;
-use crate::lab::{Fallible, Issuer, Lab, VaultApi, eventually};
+use crate::lab::{Fallible, Issuer, Lab, eventually};
 use crate::resources::{self, KV_MOUNT, NAMESPACE, OPERATOR_NAMESPACE};
 use crate::terminal::{heading, quiet, success, typed};
 
 const CONFIG: &str = "auth/jwt/config";
 const ROLE: &str = "auth/jwt/role/backstage-backend";
+const USER_ROLE: &str = "auth/jwt/role/backstage-user";
 const POLICY: &str = "sys/policies/acl/backend-service";
+const USER_POLICY: &str = "sys/policies/acl/backstage-user";
 const KV: &str = "backstage/backend/data/terraform-state-plugin/tfc-token";
+const KV_VALUE: &str = "a-terraform-cloud-token";
 const KV_METADATA: &str = "backstage/backend/metadata/terraform-state-plugin/tfc-token";
 
 /// Tells the whole story; an error when a step does not hold.
@@ -47,10 +51,9 @@ pub async fn run() -> Fallible<()> {
 }
 
 async fn story(lab: &Lab, kube: &kube::Client, issuer: &Issuer, role: &str) -> Fallible<()> {
-    let vault = lab.vault();
     let binding = resources::binding(issuer)?;
     connect(lab, kube, issuer, role).await?;
-    bind(kube, &vault, &binding).await?;
+    bind(lab, kube, issuer, &binding).await?;
     log_in(lab, issuer).await?;
     for spoiling in spoilings() {
         spoil(lab, kube, &binding, &spoiling).await?;
@@ -64,16 +67,19 @@ async fn connect(lab: &Lab, kube: &kube::Client, issuer: &Issuer, role: &str) ->
     lab.vault().enable(&format!("mounts/{KV_MOUNT}"), "kv-v2").await;
     println!("{}", typed(&format!("vault secrets enable -path={KV_MOUNT} -version=2 kv")));
     let connection = resources::connection(lab, role, &issuer.host())?;
-    println!("{}", typed("kubectl apply -f connection.yaml"));
+    println!("{}", typed("kubectl apply -f manifests/samples/vaultconnection.yaml"));
     resources::apply(kube, &connection).await?;
     println!("{}", success(&format!("VaultConnection main: {}", resources::ready(kube, &connection).await?)));
     Ok(())
 }
 
-async fn bind(kube: &kube::Client, vault: &VaultApi, binding: &Value) -> Fallible<()> {
+async fn bind(lab: &Lab, kube: &kube::Client, issuer: &Issuer, binding: &Value) -> Fallible<()> {
+    let vault = lab.vault();
     println!("{}", heading("The team says what its service needs"));
-    resources::secret(kube, "a-terraform-cloud-token").await?;
-    println!("{}", typed("kubectl apply -f binding.yaml"));
+    resources::secret(kube, "tfc-token", "token", KV_VALUE).await?;
+    let jwt = issuer.token("backstage-backend", "backstage", &json!({}));
+    resources::secret(kube, "backstage-service-token", "jwt", &jwt).await?;
+    println!("{}", typed("kubectl apply -f manifests/samples/vaultjwtbinding.yaml"));
     let start = Instant::now();
     resources::apply(kube, binding).await?;
     let message = resources::ready(kube, binding).await?;
@@ -88,7 +94,19 @@ async fn bind(kube: &kube::Client, vault: &VaultApi, binding: &Value) -> Fallibl
     println!("{}\n{}", success(POLICY), quiet(policy["policy"].as_str().unwrap_or_default().trim()));
     let keys = vault.read(KV).await["data"].as_object().map(|data| data.keys().cloned().collect::<Vec<_>>());
     println!("{}", success(&format!("{KV}: {}", keys.unwrap_or_default().join(", "))));
+    show(lab, &["get", "vaultconnections,vaultjwtbindings", "--all-namespaces"]);
     Ok(())
+}
+
+/// What kubectl says, where there is one.
+fn show(lab: &Lab, arguments: &[&str]) {
+    let answer = Command::new("kubectl").args(arguments).env("KUBECONFIG", lab.kubeconfig()).output();
+    if let Ok(answer) = answer
+        && answer.status.success()
+    {
+        println!("{}", typed(&format!("kubectl {}", arguments.join(" "))));
+        println!("{}", quiet(&String::from_utf8_lossy(&answer.stdout)));
+    }
 }
 
 async fn log_in(lab: &Lab, issuer: &Issuer) -> Fallible<()> {
@@ -100,7 +118,7 @@ async fn log_in(lab: &Lab, issuer: &Issuer) -> Fallible<()> {
     println!("{}", success(&format!("logged in with the policies {}", answer["auth"]["token_policies"])));
     let service = lab.vault_server.as_token(token);
     let (status, answer) = service.get(KV).await;
-    expect(answer["data"]["data"]["Badal_devex"] == "a-terraform-cloud-token", &format!("{KV}: {status} {answer}"))?;
+    expect(answer["data"]["data"]["Badal_devex"] == KV_VALUE, &format!("{KV}: {status} {answer}"))?;
     println!("{}", success("read Badal_devex"));
     let (status, _) = service.get(CONFIG).await;
     expect(status == 403, "the service may read more than its policy says")?;
@@ -202,7 +220,7 @@ async fn unbind(lab: &Lab, kube: &kube::Client, binding: &Value, issuer: &Issuer
     })
     .await?;
     let vault = lab.vault();
-    for path in [ROLE, POLICY, KV_METADATA] {
+    for path in [ROLE, USER_ROLE, POLICY, USER_POLICY, KV_METADATA] {
         let (status, answer) = vault.get(path).await;
         expect(status == 404, &format!("{path} is still there: {status} {answer}"))?;
         println!("{}", success(&format!("{path} is gone")));

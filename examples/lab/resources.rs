@@ -1,4 +1,4 @@
-//! The custom resources of the lab: the two YAML files beside this one, pointed at the lab's own servers.
+//! The custom resources of the lab: the samples that the repository ships, pointed at the lab's own servers.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ const FIELD_MANAGER: &str = "lab";
 
 /// `VaultConnection` main; `role` is the operator's at Vault's `kubernetes` auth method.
 pub fn connection(lab: &Lab, role: &str, issuer_host: &str) -> Fallible<Value> {
-    let mut connection: Value = serde_yaml::from_str(include_str!("connection.yaml"))?;
+    let mut connection: Value = serde_yaml::from_str(include_str!("../../manifests/samples/vaultconnection.yaml"))?;
+    connection["spec"].as_object_mut().ok_or("no spec")?.remove("tls");
     connection["spec"]["address"] = lab.vault_server.address().into();
     connection["spec"]["auth"]["kubernetes"]["role"] = role.into();
     connection["spec"]["grants"][0]["issuerHosts"] = json!([issuer_host]);
@@ -26,7 +27,7 @@ pub fn connection(lab: &Lab, role: &str, issuer_host: &str) -> Fallible<Value> {
 
 /// `VaultJwtBinding` backstage-backend, with the issuer's address in it.
 pub fn binding(issuer: &Issuer) -> Fallible<Value> {
-    let mut binding: Value = serde_yaml::from_str(include_str!("binding.yaml"))?;
+    let mut binding: Value = serde_yaml::from_str(include_str!("../../manifests/samples/vaultjwtbinding.yaml"))?;
     binding["spec"]["auth"]["config"]["jwksUrl"] = issuer.jwks_url().into();
     binding["spec"]["auth"]["config"]["boundIssuer"] = issuer.url().into();
     Ok(binding)
@@ -41,13 +42,13 @@ pub async fn namespace(kube: &kube::Client, name: &str) -> Fallible<()> {
     Ok(())
 }
 
-/// The Secret that the binding's KV entry refers to.
-pub async fn secret(kube: &kube::Client, token: &str) -> Fallible<()> {
+/// A Secret of one key in the binding's namespace.
+pub async fn secret(kube: &kube::Client, name: &str, key: &str, value: &str) -> Fallible<()> {
     let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tfc-token"}, "stringData": {"token": token},
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: value},
     });
     let secrets: Api<Secret> = Api::namespaced(kube.clone(), NAMESPACE);
-    secrets.patch("tfc-token", &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(&secret)).await?;
+    secrets.patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(&secret)).await?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use strum::IntoStaticStr;
 
 /// The condition types of a binding and of a connection.
 #[derive(IntoStaticStr, Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum ConditionType {
     /// The summary of all others.
     Ready,
@@ -40,6 +41,7 @@ pub enum ConditionStatus {
 
 /// Why a condition has its status.
 #[derive(IntoStaticStr, Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(strum::VariantNames))]
 pub enum Reason {
     /// All is as it should be.
     Succeeded,
@@ -49,8 +51,6 @@ pub enum Reason {
     ProgressingWithRetry,
     /// `suspend: true`.
     Suspended,
-    /// The object is being deleted.
-    Deleting,
     /// The spec cannot be right; change it.
     Invalid,
     /// The object cannot be decoded by this version of the operator.
@@ -122,17 +122,47 @@ impl Reason {
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// type of the condition.
+    #[schemars(
+        length(max = 316),
+        regex(
+            pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+        )
+    )]
     #[serde(rename = "type")]
     pub type_: String,
     /// status: True, False or Unknown.
     pub status: ConditionStatus,
     /// reason for the status, from a closed list.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"))]
     pub reason: String,
     /// message for people.
+    #[schemars(length(max = 32768))]
     pub message: String,
     /// lastTransitionTime at which the status changed.
     pub last_transition_time: Time,
     /// observedGeneration of the spec that the condition speaks of.
+    #[schemars(range(min = 0))]
     #[serde(default)]
     pub observed_generation: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::VariantNames;
+
+    use super::*;
+
+    /// The names in the first column of the table under this heading of the docs.
+    fn documented(heading: &str) -> Vec<&'static str> {
+        let page = include_str!("../../docs/conditions.md");
+        let section = page.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+        rows.map(|row| row.split('`').next().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_docs_list_exactly_these_types_and_reasons_in_this_order() {
+        assert_eq!(documented("Types"), ConditionType::VARIANTS);
+        assert_eq!(documented("Reasons"), Reason::VARIANTS);
+    }
 }

@@ -7,6 +7,7 @@ pub mod connection;
 pub mod duration;
 pub mod names;
 pub mod references;
+pub mod schema;
 pub mod status;
 
 pub use binding::{VaultJwtBinding, VaultJwtBindingSpec};

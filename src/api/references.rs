@@ -4,13 +4,17 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::schema::{DataKey, Namespace, ObjectName};
+
 /// One key of a Secret in the binding's own namespace.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
     /// name of the Secret.
+    #[schemars(with = "ObjectName")]
     pub name: String,
     /// key in the Secret's data.
+    #[schemars(with = "DataKey")]
     pub key: String,
 }
 
@@ -19,10 +23,13 @@ pub struct SecretKeyRef {
 #[serde(rename_all = "camelCase")]
 pub struct NamespacedSecretKeyRef {
     /// namespace of the Secret.
+    #[schemars(with = "Namespace")]
     pub namespace: String,
     /// name of the Secret.
+    #[schemars(with = "ObjectName")]
     pub name: String,
     /// key in the Secret's data.
+    #[schemars(with = "DataKey")]
     pub key: String,
 }
 
@@ -31,8 +38,10 @@ pub struct NamespacedSecretKeyRef {
 #[serde(rename_all = "camelCase")]
 pub struct NamespacedSecretRef {
     /// namespace of the Secret.
+    #[schemars(with = "Namespace")]
     pub namespace: String,
     /// name of the Secret.
+    #[schemars(with = "ObjectName")]
     pub name: String,
 }
 
@@ -52,8 +61,10 @@ pub struct CaRef {
     /// kind of the object: `Secret` or `ConfigMap`.
     pub kind: CaKind,
     /// name of the object.
+    #[schemars(with = "ObjectName")]
     pub name: String,
     /// key in the object's data.
+    #[schemars(with = "DataKey")]
     pub key: String,
 }
 
@@ -64,10 +75,13 @@ pub struct NamespacedCaRef {
     /// kind of the object: `Secret` or `ConfigMap`.
     pub kind: CaKind,
     /// namespace of the object.
+    #[schemars(with = "Namespace")]
     pub namespace: String,
     /// name of the object.
+    #[schemars(with = "ObjectName")]
     pub name: String,
     /// key in the object's data.
+    #[schemars(with = "DataKey")]
     pub key: String,
 }
 
@@ -76,5 +90,6 @@ pub struct NamespacedCaRef {
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionRef {
     /// name of the `VaultConnection`.
+    #[schemars(with = "ObjectName")]
     pub name: String,
 }

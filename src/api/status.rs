@@ -12,18 +12,24 @@ use super::conditions::Condition;
 #[serde(rename_all = "camelCase")]
 pub struct BindingStatus {
     /// observedGeneration of the spec that was last dealt with to the end; -1 before that.
+    #[schemars(range(min = -1))]
     #[serde(default = "unobserved")]
     pub observed_generation: i64,
     /// conditions: Ready, Reconciling, Stalled, Accepted, ResolvedRefs, Synced, LoginHealthy.
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// lastHandledReconcileAt is the last value of the annotation reconcile.fluxcd.io/requestedAt that was acted on.
+    #[schemars(length(max = 262_144))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
     /// managedObjects in Vault that this binding created or adopted, or is about to.
+    #[schemars(length(max = 2048))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub managed_objects: Vec<ManagedObject>,
     /// drift between Vault and the spec that was found and not put right.
+    #[schemars(length(max = 256))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
     /// login health.
@@ -64,13 +70,16 @@ pub struct ManagedObject {
     /// kind of the object.
     pub kind: ObjectKind,
     /// path of the object: the mount, `<mount>/<role>`, the policy's name, or `<mount>/<path>` of a KV secret.
+    #[schemars(length(max = 2048))]
     pub path: String,
     /// state of the object.
     pub state: ObjectState,
     /// mount of a KV secret.
+    #[schemars(length(max = 1024))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount: Option<String>,
     /// keys of a KV secret that are owned; none when the whole secret is.
+    #[schemars(length(max = 1024), inner(length(max = 1024)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
 }
@@ -80,12 +89,16 @@ pub struct ManagedObject {
 #[serde(rename_all = "camelCase")]
 pub struct Drift {
     /// object that differs, e.g. `Role jwt/backstage-backend`.
+    #[schemars(length(max = 4096))]
     pub object: String,
     /// field that differs, in Vault's name.
+    #[schemars(length(max = 4096))]
     pub field: String,
     /// expected value; `(sensitive)` for a secret one.
+    #[schemars(length(max = 4096))]
     pub expected: String,
     /// found value; `(sensitive)` for a secret one.
+    #[schemars(length(max = 4096))]
     pub found: String,
 }
 
@@ -94,13 +107,17 @@ pub struct Drift {
 #[serde(rename_all = "camelCase")]
 pub struct LoginStatus {
     /// outcome of the last probes: Accepted, Rejected or Unknown.
+    #[schemars(length(max = 64))]
     pub outcome: String,
     /// role that was logged in with.
+    #[schemars(length(max = 1024))]
     pub role: String,
     /// lastTransitionTime at which the outcome changed.
+    #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<String>,
     /// findings, all of them.
+    #[schemars(length(max = 128))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
 }
@@ -110,16 +127,22 @@ pub struct LoginStatus {
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// reason, stable.
+    #[schemars(length(max = 128))]
     pub reason: String,
     /// severity: Error, Warning or Info.
+    #[schemars(length(max = 32))]
     pub severity: String,
     /// where it is: object and field.
+    #[schemars(length(max = 4096))]
     pub r#where: String,
     /// expected value.
+    #[schemars(length(max = 4096))]
     pub expected: String,
     /// found value.
+    #[schemars(length(max = 4096))]
     pub found: String,
     /// remedy: what to do.
+    #[schemars(length(max = 4096))]
     pub remedy: String,
 }
 
@@ -128,12 +151,16 @@ pub struct Finding {
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionStatus {
     /// observedGeneration of the spec that was last dealt with to the end; -1 before that.
+    #[schemars(range(min = -1))]
     #[serde(default = "unobserved")]
     pub observed_generation: i64,
     /// conditions: Ready, Reconciling, Stalled, Reachable, Authenticated.
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// lastHandledReconcileAt is the last value of the annotation reconcile.fluxcd.io/requestedAt that was acted on.
+    #[schemars(length(max = 262_144))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
 }

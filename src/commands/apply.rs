@@ -2,15 +2,15 @@
 //! are good; what then fails in Vault hides nothing else.
 
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
 
 use super::connect::Target;
 use super::pass::{self, Job, Targets};
-use super::progress::{Interrupted, Progress};
+use super::progress::Progress;
+use super::render::Detail;
 use super::report::{BindingReport, ObjectReport, Outcome, Report};
 use super::{FilesArgs, INTERRUPTED, OutputArgs, complain};
 use crate::sync::apply::{Cause, Context};
@@ -45,7 +45,7 @@ pub async fn run(args: &ApplyArgs) -> ExitCode {
     let resources = match args.files.load() {
         Ok(resources) => resources,
         Err(problems) => {
-            args.output.print(&Report::of_problems(problems));
+            args.output.print(&Report::of_problems(problems), Detail::Objects);
             return ExitCode::from(1);
         }
     };
@@ -53,13 +53,13 @@ pub async fn run(args: &ApplyArgs) -> ExitCode {
     let mut jobs = pass::jobs(sources, &args.files.cluster);
     if jobs.iter().any(|job| !job.problems.is_empty()) {
         let problems = jobs.into_iter().flat_map(|job| job.problems).collect();
-        args.output.print(&Report::of_problems(problems));
+        args.output.print(&Report::of_problems(problems), Detail::Objects);
         complain("nothing was written");
         return ExitCode::from(1);
     }
     let mut targets = Targets::default();
     let progress = Progress::new();
-    let at = Mutex::new(String::new());
+    let at = Mutex::new("before anything was written".to_owned());
     let work = async {
         let mut bindings = Vec::new();
         for job in &mut jobs {
@@ -74,17 +74,14 @@ pub async fn run(args: &ApplyArgs) -> ExitCode {
     };
     let bindings = progress.watch(work).await;
     targets.close().await;
-    let bindings = match bindings {
-        Ok(bindings) => bindings,
-        Err(Interrupted) => {
-            let at = at.lock().unwrap_or_else(PoisonError::into_inner);
-            complain(&format!("interrupted {at}; what was written stays, and the same command goes on from there"));
-            return ExitCode::from(INTERRUPTED);
-        }
+    let Ok(bindings) = bindings else {
+        let at = at.lock().unwrap_or_else(PoisonError::into_inner);
+        complain(&format!("interrupted {at}; what was written stays, and the same command goes on from there"));
+        return ExitCode::from(INTERRUPTED);
     };
     let problems = jobs.into_iter().flat_map(|job| job.problems).collect();
     let report = Report::new(bindings, problems, Outcome::Applied);
-    args.output.print(&report);
+    args.output.print(&report, Detail::Objects);
     if report.outcome == Outcome::Failed { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }
 

@@ -15,7 +15,7 @@ use crate::api::references::CaKind;
 use crate::api::{VaultConnection, VaultJwtBinding};
 use crate::desired::{Granted, Lookup, Reference};
 use crate::sync::Mounts;
-use crate::vault::{Credentials, JwtSource, Server, ServerSettings, Vault, VaultError};
+use crate::vault::{ConnectFailure, Credentials, JwtSource, Server, ServerSettings, Vault, VaultError};
 
 /// Where a pod finds its own token.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -31,7 +31,27 @@ pub(crate) struct Target {
     /// Its auth mounts.
     pub(crate) mounts: Mounts,
     server: Server,
+    /// Where its settings are, for advice.
+    settings: Origin,
 }
+
+/// Where address, CA and credentials come from.
+#[derive(Clone, Copy)]
+struct Origin {
+    address: &'static str,
+    tls: &'static str,
+    credentials: &'static str,
+    namespace: &'static str,
+}
+
+const CONNECTION: Origin =
+    Origin { address: "spec.address", tls: "spec.tls", credentials: "spec.auth", namespace: "spec.vaultNamespace" };
+const PERSON: Origin = Origin {
+    address: "VAULT_ADDR",
+    tls: "VAULT_CACERT",
+    credentials: "VAULT_TOKEN or ~/.vault-token",
+    namespace: "VAULT_NAMESPACE",
+};
 
 impl Target {
     /// Makes sure that Vault answers, is unsealed and lets us in: one message in place of one for each object.
@@ -39,15 +59,27 @@ impl Target {
     /// # Errors
     /// With what is in the way.
     pub(crate) async fn ready(&self) -> Result<(), String> {
-        let about = |error: VaultError| format!("{error} (Vault at {})", self.address);
-        let health = self.server.health().await.map_err(about)?;
+        let health = self.server.health().await.map_err(|error| self.explain(&error))?;
         if !health.initialized {
             return Err(format!("the Vault at {} is not initialized; run `vault operator init`", self.address));
         }
         if health.sealed {
             return Err(format!("the Vault at {} is sealed; run `vault operator unseal`", self.address));
         }
-        self.vault.authenticate().await.map_err(about)
+        self.vault.authenticate().await.map_err(|error| self.explain(&error))
+    }
+
+    /// What went wrong, and which setting to look at.
+    fn explain(&self, error: &VaultError) -> String {
+        let setting = match error {
+            VaultError::Unreachable { reason: ConnectFailure::Tls(_), .. } => self.settings.tls,
+            VaultError::LoginRefused { .. } | VaultError::NoJwt { .. } | VaultError::Denied { .. } => {
+                self.settings.credentials
+            }
+            VaultError::NamespaceUnsupported => self.settings.namespace,
+            _ => self.settings.address,
+        };
+        format!("{error}; check {setting} (Vault at {})", self.address)
     }
 }
 
@@ -91,14 +123,16 @@ pub(crate) fn connection_of<'a>(
 /// # Errors
 /// With what is missing, and what to do.
 pub(crate) fn open(connection: Option<&VaultConnection>, sources: Sources<'_>) -> Result<Target, String> {
+    let origin = if connection.is_some() { CONNECTION } else { PERSON };
     let (settings, credentials) = match connection {
         Some(connection) => (settings(&connection.spec, sources)?, credentials(&connection.spec.auth, sources)?),
         None => own_settings(sources)?,
     };
     let address = settings.address.clone();
-    let server = Server::new(settings).map_err(|error| error.to_string())?;
+    let server =
+        Server::new(settings).map_err(|error| format!("{error}; check {} and {}", origin.address, origin.tls))?;
     let vault = Vault::new(server.clone(), credentials);
-    Ok(Target { address, vault, mounts: Mounts::default(), server })
+    Ok(Target { address, vault, mounts: Mounts::default(), server, settings: origin })
 }
 
 fn settings(spec: &VaultConnectionSpec, sources: Sources<'_>) -> Result<ServerSettings, String> {

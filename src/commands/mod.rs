@@ -18,17 +18,20 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use files::{FileProblem, Resources, Sources};
+use render::Detail;
 use report::Report;
 
 /// What a shell calls an end by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
 const REFERENCES_HELP: &str = "\
-References to Secrets and ConfigMaps are looked up in the same files, then in the environment: the key `token` of the \
-Secret `tfc-token` is the variable TFC_TOKEN_TOKEN (name and key in upper case, every other character as `_`).
+References to Secrets and ConfigMaps are looked up in the same files, then in the
+environment: the key `token` of the Secret `tfc-token` is the variable TFC_TOKEN_TOKEN
+(name and key in upper case, every other character as `_`).
 
-Without a VaultConnection among the files VAULT_ADDR, VAULT_TOKEN (or ~/.vault-token), VAULT_CACERT and VAULT_NAMESPACE \
-are used as by Vault's own command line, with the rights of that token and without grants.
+Without a VaultConnection among the files VAULT_ADDR, VAULT_TOKEN (or ~/.vault-token),
+VAULT_CACERT and VAULT_NAMESPACE are used as by Vault's own command line, with the rights
+of that token and without grants.
 
 Colours are left out when the output is no terminal or NO_COLOR is set.";
 
@@ -117,10 +120,17 @@ enum Format {
 }
 
 impl OutputArgs {
-    fn print(&self, report: &Report) {
+    fn print(&self, report: &Report, detail: Detail) {
         match self.output {
-            Format::Text => print(&render::text(report)),
             Format::Json => print(&json(report)),
+            Format::Text => {
+                print(&render::diff(report, detail));
+                for problem in &report.problems {
+                    complain(&render::problem(problem));
+                }
+                let sentence = render::sentence(report, detail);
+                if report.bindings.is_empty() { complain(&sentence) } else { print(&format!("{sentence}\n")) }
+            }
         }
     }
 }

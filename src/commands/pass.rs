@@ -17,6 +17,8 @@ pub(crate) struct Job<'a> {
     pub(crate) connection: Option<&'a VaultConnection>,
     pub(crate) desired: Desired,
     pub(crate) problems: Vec<FileProblem>,
+    /// It names a connection that is not among the files, so there is no Vault to ask.
+    pub(crate) lost: bool,
     place: &'a Place,
     owner: Owner,
 }
@@ -24,20 +26,18 @@ pub(crate) struct Job<'a> {
 impl<'a> Job<'a> {
     fn new(place: &'a Place, binding: &'a VaultJwtBinding, sources: Sources<'a>, cluster: &str) -> Self {
         let namespace = binding.namespace().unwrap_or_default();
-        let (references, remedies) = sources.resolve(&namespace, &binding.spec);
+        let references = sources.resolve(&namespace, &binding.spec);
         let chosen = connect::connection_of(sources.resources, binding);
         let connection = chosen.as_ref().ok().copied().flatten();
         let granted = connect::granted(connection, sources.resources, &namespace);
         let desired = desired::desired(&binding.spec, &references, &granted);
         let owner = Owner { cluster: cluster.to_owned(), namespace, name: binding.name_any() };
-        let mut job = Self { binding, connection, desired, problems: Vec::new(), place, owner };
+        let mut job = Self { binding, connection, desired, problems: Vec::new(), lost: chosen.is_err(), place, owner };
         if let Err(problem) = chosen {
             job.complain(Some("spec.connectionRef.name".to_owned()), problem);
-            // Without the connection there are no grants to judge by.
-            job.desired.problems.retain(|problem| problem.kind != ProblemKind::NotGranted);
         }
-        job.take_problems(remedies);
         job.note_unknown_labels(sources);
+        job.take_problems(sources);
         job
     }
 
@@ -51,24 +51,24 @@ impl<'a> Job<'a> {
         self.problems.push(problem);
     }
 
-    fn take_problems(&mut self, remedies: Vec<String>) {
-        let problems = std::mem::take(&mut self.desired.problems);
-        for problem in problems {
+    fn take_problems(&mut self, sources: Sources<'_>) {
+        for problem in std::mem::take(&mut self.desired.problems) {
             // What is missing without a cluster is told with the ways in which it can be given here.
-            if problem.kind == ProblemKind::ReferenceNotFound && !remedies.is_empty() {
-                self.complain(Some(problem.field), format!("not found; {}", remedies.join("; ")));
-            } else {
-                self.complain(Some(problem.field), problem.message);
-            }
+            let remedy = (problem.kind == ProblemKind::ReferenceNotFound)
+                .then(|| sources.remedy_of(&self.owner.namespace, &self.binding.spec, &problem.field))
+                .flatten();
+            let message = remedy.map_or(problem.message, |remedy| format!("not found; {remedy}"));
+            self.complain(Some(problem.field), message);
         }
     }
 
     /// Grants by label say nothing about a namespace whose labels are not known.
     fn note_unknown_labels(&mut self, sources: Sources<'_>) {
+        let denied = self.desired.problems.iter().any(|problem| problem.kind == ProblemKind::NotGranted);
         let by_label = self
             .connection
             .is_some_and(|connection| connection.spec.grants.iter().any(|grant| grant.namespaces.selector.is_some()));
-        if by_label && !self.problems.is_empty() && !sources.resources.knows_namespace(&self.owner.namespace) {
+        if denied && by_label && !sources.resources.knows_namespace(&self.owner.namespace) {
             let message = format!(
                 "the connection grants by namespace labels, and Namespace {} is not among the files; add it",
                 self.owner.namespace
@@ -120,7 +120,7 @@ pub(crate) fn jobs<'a>(sources: Sources<'a>, cluster: &str) -> Vec<Job<'a>> {
 /// Refuses what two bindings claim on one Vault: they would undo each other's work for ever.
 fn keep_apart(jobs: &mut [Job<'_>]) {
     let mut claimed: Vec<(Option<String>, Claim, String)> = Vec::new();
-    for job in jobs {
+    for job in jobs.iter_mut().filter(|job| !job.lost) {
         let connection = job.connection_name().map(str::to_owned);
         let title = job.title();
         for claim in desired::claims(&job.binding.spec) {

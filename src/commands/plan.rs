@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::pass::{self, Job, Targets};
-use super::progress::{Interrupted, Progress};
+use super::progress::Progress;
+use super::render::Detail;
 use super::report::{BindingReport, ObjectReport, Outcome, Report};
-use super::{FilesArgs, INTERRUPTED, OutputArgs};
+use super::{FilesArgs, INTERRUPTED, OutputArgs, complain};
 use crate::sync::apply::Cause;
 use crate::sync::{Action, Observation, Step};
 
@@ -37,7 +38,7 @@ pub async fn run(args: &PlanArgs) -> ExitCode {
     let resources = match args.files.load() {
         Ok(resources) => resources,
         Err(problems) => {
-            args.output.print(&Report::of_problems(problems));
+            args.output.print(&Report::of_problems(problems), Detail::Fields);
             return ExitCode::from(1);
         }
     };
@@ -51,6 +52,9 @@ pub async fn run(args: &PlanArgs) -> ExitCode {
         for (done, job) in jobs.iter_mut().enumerate() {
             progress.steps(done, of);
             progress.doing(job.title());
+            if job.lost {
+                continue;
+            }
             targets.open(job, sources).await;
             bindings.extend(plan(job, &targets).await);
         }
@@ -59,12 +63,12 @@ pub async fn run(args: &PlanArgs) -> ExitCode {
     let bindings = progress.watch(work).await;
     targets.close().await;
     let Ok(bindings) = bindings else {
-        let Interrupted = Interrupted;
+        complain("interrupted");
         return ExitCode::from(INTERRUPTED);
     };
     let problems = jobs.into_iter().flat_map(|job| job.problems).collect();
     let report = Report::new(bindings, problems, Outcome::Changes);
-    args.output.print(&report);
+    args.output.print(&report, Detail::Fields);
     match report.outcome {
         Outcome::Unchanged | Outcome::Applied => ExitCode::SUCCESS,
         Outcome::Changes => ExitCode::from(2),

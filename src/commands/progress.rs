@@ -42,7 +42,7 @@ impl Progress {
             // Hidden by itself where standard error is no terminal.
             self.0.set_draw_target(ProgressDrawTarget::stderr());
             self.0.enable_steady_tick(TICK);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let result = tokio::select! {
             result = work => Ok(result),
@@ -65,6 +65,6 @@ async fn interrupted() {
     };
     // Where signals cannot be caught they end the process as ever.
     if ended.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

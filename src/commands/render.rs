@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
+use super::files::FileProblem;
 use super::report::{BindingReport, ObjectReport, Outcome, Report, Summary, Verb};
 use crate::sync::Change;
 use crate::sync::diff::ABSENT;
@@ -16,32 +17,40 @@ const RED: Style = AnsiColor::Red.on_default();
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
-/// The report as text.
-pub(crate) fn text(report: &Report) -> String {
+/// How much is told of each object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// Every field, for who is about to decide.
+    Fields,
+    /// One line each, for what was done.
+    Objects,
+}
+
+/// What the bindings of a report would change, or have changed.
+pub(crate) fn diff(report: &Report, detail: Detail) -> String {
     let mut out = String::new();
-    // Writing to a string cannot fail.
-    let _ = write_report(&mut out, report);
+    for binding in &report.bindings {
+        // Writing to a string cannot fail.
+        let _ = write_binding(&mut out, binding, detail);
+    }
     out
 }
 
-fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
-    for binding in &report.bindings {
-        write_binding(out, binding)?;
-    }
-    for problem in &report.problems {
-        writeln!(out, "{RED}!{RED:#} {problem}")?;
-    }
-    if !report.problems.is_empty() {
-        writeln!(out)?;
-    }
-    writeln!(out, "{BOLD}{}{BOLD:#}", sentence(report.outcome, report.summary))
+/// What is wrong with a file or a binding.
+pub(crate) fn problem(problem: &FileProblem) -> String {
+    format!("{RED}!{RED:#} {problem}")
 }
 
-fn write_binding(out: &mut String, binding: &BindingReport) -> std::fmt::Result {
+/// The summary.
+pub(crate) fn sentence(report: &Report, detail: Detail) -> String {
+    format!("{BOLD}{}{BOLD:#}", summary(report.outcome, report.summary, detail))
+}
+
+fn write_binding(out: &mut String, binding: &BindingReport, detail: Detail) -> std::fmt::Result {
     let BindingReport { namespace, name, vault, objects } = binding;
     writeln!(out, "{BOLD}VaultJwtBinding {namespace}/{name}{BOLD:#} {DIM}→ {vault}{DIM:#}")?;
     for object in objects.iter().filter(|object| object.action != Verb::Keep) {
-        write_object(out, object)?;
+        write_object(out, object, detail)?;
     }
     match objects.iter().filter(|object| object.action == Verb::Keep).count() {
         0 => {}
@@ -51,17 +60,30 @@ fn write_binding(out: &mut String, binding: &BindingReport) -> std::fmt::Result 
     writeln!(out)
 }
 
-fn write_object(out: &mut String, object: &ObjectReport) -> std::fmt::Result {
-    let (mark, style, note) = match object.action {
-        Verb::Keep => (' ', DIM, ""),
-        Verb::Create => ('+', GREEN, ""),
-        Verb::Update => ('~', YELLOW, ""),
-        Verb::TakeOver => ('=', CYAN, "  exists and is equal; is taken over"),
-        Verb::None => ('!', RED, ""),
+fn write_object(out: &mut String, object: &ObjectReport, detail: Detail) -> std::fmt::Result {
+    let (mark, style) = match object.action {
+        Verb::Keep => (' ', DIM),
+        Verb::Create => ('+', GREEN),
+        Verb::Update => ('~', YELLOW),
+        Verb::TakeOver => ('=', CYAN),
+        Verb::None => ('!', RED),
     };
-    writeln!(out, "  {style}{mark} {} {}{style:#}{note}", object.kind, object.path)?;
+    write!(out, "  {style}{mark} {} {}{style:#}", object.kind, object.path)?;
     if let Some(problem) = &object.problem {
-        writeln!(out, "      {RED}{problem}{RED:#}")?;
+        return writeln!(out, ": {problem}");
+    }
+    match object.action {
+        Verb::TakeOver => out.push_str(": is equal, and gets its marker"),
+        Verb::Update if object.taken_over => out.push_str(": carries no marker, and is taken over"),
+        Verb::Update if detail == Detail::Objects => {
+            let fields: Vec<&str> = object.changes.iter().map(|change| change.field.as_str()).collect();
+            write!(out, ": {}", fields.join(", "))?;
+        }
+        _ => {}
+    }
+    writeln!(out)?;
+    if detail == Detail::Objects {
+        return Ok(());
     }
     for Change { field, expected, found } in &object.changes {
         if found == ABSENT {
@@ -73,21 +95,23 @@ fn write_object(out: &mut String, object: &ObjectReport) -> std::fmt::Result {
     Ok(())
 }
 
-fn sentence(outcome: Outcome, summary: Summary) -> String {
+fn summary(outcome: Outcome, summary: Summary, detail: Detail) -> String {
     let Summary { create, update, take_over, unchanged, problems } = summary;
-    let counts = |ending: [&str; 3]| {
-        let parts = [(create, ending[0]), (update, ending[1]), (take_over, ending[2]), (unchanged, "unchanged")];
-        let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
-        parts.collect::<Vec<_>>().join(", ")
+    let words = match detail {
+        Detail::Fields => ["to create", "to update", "to take over"],
+        Detail::Objects => ["created", "updated", "taken over"],
     };
+    let parts = [(create, words[0]), (update, words[1]), (take_over, words[2]), (unchanged, "unchanged")];
+    let counts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let counts = counts.join(", ");
     match outcome {
         Outcome::Unchanged => "Nothing to do: Vault is as the files say.".to_owned(),
-        Outcome::Changes => format!("Plan: {}.", counts(["to create", "to update", "to take over"])),
-        Outcome::Applied => format!("Applied: {}.", counts(["created", "updated", "taken over"])),
+        Outcome::Changes => format!("Plan: {counts}."),
+        Outcome::Applied => format!("Applied: {counts}."),
         Outcome::Failed => {
-            let rest = counts(["create", "update", "take over"]);
-            let rest = if rest.is_empty() { String::new() } else { format!("; of the rest: {rest}") };
             let noun = if problems == 1 { "problem" } else { "problems" };
+            let rest = if counts.is_empty() { String::new() } else { format!("; of the rest {counts}") };
             format!("{problems} {noun}{rest}.")
         }
     }

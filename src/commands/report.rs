@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::files::FileProblem;
+use crate::api::status::ObjectKind;
 use crate::desired::ObjectId;
 use crate::sync::{Action, Change, Step};
 
@@ -61,6 +62,9 @@ pub(crate) struct ObjectReport {
     pub(crate) path: String,
     pub(crate) action: Verb,
     pub(crate) changes: Vec<Change>,
+    /// It has a place for a marker, has none, and is overwritten all the same: a person has seen the plan.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) taken_over: bool,
     /// Why it is not, or will not be, as it should.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) problem: Option<String>,
@@ -89,7 +93,15 @@ impl ObjectReport {
             _ => Verb::Keep,
         };
         let ObjectId { kind, path } = &step.id;
-        Self { kind: format!("{kind:?}"), path: path.clone(), action, changes: step.changes.clone(), problem }
+        let has_marker = matches!(kind, ObjectKind::Policy | ObjectKind::Kv);
+        Self {
+            kind: format!("{kind:?}"),
+            path: path.clone(),
+            action,
+            changes: step.changes.clone(),
+            taken_over: has_marker && step.action == Action::Adopt,
+            problem,
+        }
     }
 }
 

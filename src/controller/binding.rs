@@ -51,6 +51,20 @@ pub(crate) async fn reconcile(binding: Arc<VaultJwtBinding>, context: Arc<Contex
     action
 }
 
+/// Says of a binding that a pass over it ended in a panic. What that pass knew is lost, and looked up again.
+pub(crate) async fn report_panic(binding: &VaultJwtBinding, context: &Context) {
+    let mut state = context.take_state(binding);
+    let issue = Issue::new(
+        Class::Unavailable,
+        ConditionType::Synced,
+        Reason::InternalError,
+        "A defect of the operator ended the pass; its log tells where, please report it",
+    );
+    let Pass { outcome, .. } = Pass::ended(issue);
+    status::write(binding, context, &mut state, &Phase::Ended(outcome), None).await;
+    context.put_state(binding, state);
+}
+
 async fn look(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState) -> Action {
     let deleting = binding.metadata.deletion_timestamp.is_some();
     if (deleting || !binding.spec.suspend) && !context.has_looked_at(&binding.spec.connection_ref.name) {
@@ -70,15 +84,21 @@ async fn look(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
         tracing::info!(%error, "Finalizer was not added, trying again");
         return Action::requeue(pace::jitter(Duration::from_secs(1)));
     }
-    let settled = state.status.observed_generation == binding.metadata.generation.unwrap_or_default();
     let pass = bounded(binding, pass(binding, context, state)).await;
-    finish(binding, context, state, pass, settled).await
+    finish(binding, context, state, pass).await
+}
+
+/// How long a pass waits for a config write, which goes on by itself behind it.
+const CONFIG_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a pass may take.
+pub(crate) fn limit(binding: &VaultJwtBinding) -> Duration {
+    binding.spec.timeout.parse().unwrap_or(Duration::from_secs(30)).max(Duration::from_secs(1))
 }
 
 /// A pass within its `spec.timeout`.
 async fn bounded(binding: &VaultJwtBinding, pass: impl Future<Output = Pass>) -> Pass {
-    let limit = binding.spec.timeout.parse().unwrap_or(Duration::from_secs(30)).max(Duration::from_secs(1));
-    tokio::time::timeout(limit, pass).await.unwrap_or_else(|_| {
+    tokio::time::timeout(limit(binding), pass).await.unwrap_or_else(|_| {
         Pass::ended(Issue::new(
             Class::Unavailable,
             ConditionType::Synced,
@@ -92,13 +112,7 @@ async fn bounded(binding: &VaultJwtBinding, pass: impl Future<Output = Pass>) ->
 }
 
 /// Writes what happened and says when to look again.
-async fn finish(
-    binding: &VaultJwtBinding,
-    context: &Context,
-    state: &mut BindingState,
-    pass: Pass,
-    settled: bool,
-) -> Action {
+async fn finish(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState, pass: Pass) -> Action {
     let Pass { outcome, managed, drift, news } = pass;
     state.failures = if outcome.wants_retry() { state.failures.saturating_add(1) } else { 0 };
     let interval = binding.spec.interval.parse().unwrap_or(Duration::from_secs(300)).max(Duration::from_secs(30));
@@ -111,8 +125,7 @@ async fn finish(
     let written = status::write(binding, context, state, &phase, Some((managed, drift))).await;
     let after = conditions::find(&state.status.conditions, ConditionType::Ready);
     let about = binding.object_ref(&());
-    let corrected = if settled { news } else { Vec::new() };
-    for news in corrected.into_iter().chain(news::transition(before.as_ref(), after)) {
+    for news in news.into_iter().chain(news::transition(before.as_ref(), after)) {
         context.events.publish(&about, news).await;
     }
     if written { Action::requeue(wait) } else { Action::requeue(pace::jitter(Duration::from_secs(2))) }
@@ -159,9 +172,9 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
     unknown.retain(|id| !ungranted.contains(id));
 
     let owner = owner(context, binding);
-    let generation = binding.metadata.generation.unwrap_or_default();
+    let settled = state.status.observed_generation == binding.metadata.generation.unwrap_or_default();
     let mode = Mode {
-        correct: binding.spec.drift == DriftMode::Correct || state.status.observed_generation != generation,
+        correct: binding.spec.drift == DriftMode::Correct || !settled,
         takeover: binding.spec.adoption.into(),
         owner: &owner,
         contested: &contest.contested,
@@ -188,11 +201,11 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
         vault: &session.vault,
         mounts: &session.mounts,
         owner: &owner,
-        config_patience: Duration::from_secs(20),
+        config_patience: limit(binding).min(CONFIG_PATIENCE * 2) / 2,
         progress: &|_| {},
     };
     let report = sync::apply(&apply, &plan, &managed, &seen, &mut state.memory).await;
-    let news = news::of_report(&report, &expected);
+    let news = news::of_report(&report, &expected, settled);
     outcome.issues.extend(report.failures.iter().map(Issue::of_failure));
     outcome.issues.extend(news::drift_issue(&report.drift));
     Pass { outcome, managed: Some(report.managed), drift: report.drift, news }

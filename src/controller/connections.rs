@@ -118,19 +118,6 @@ impl Connections {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Puts a connection in place of the one of that name, if it differs; gives the live one and the one to close.
-    fn put(&self, name: &str, new: Connection) -> (Arc<Connection>, Option<Arc<Connection>>) {
-        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match map.get(name) {
-            Some(Ok(live)) if live.fingerprint == new.fingerprint => (live.clone(), None),
-            _ => {
-                let new = Arc::new(new);
-                let old = map.insert(name.to_owned(), Ok(new.clone()));
-                (new, old.and_then(Result::ok))
-            }
-        }
-    }
-
     /// Records that a connection cannot be opened: nothing goes on with its old credentials. Says whether that is new.
     pub(crate) async fn fail(&self, name: &str, issue: Issue) -> bool {
         let old = self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), Err(issue.clone()));
@@ -163,8 +150,14 @@ impl Connections {
         spec: &VaultConnectionSpec,
         operator: &Operator,
     ) -> Result<Arc<Connection>, Issue> {
-        let (live, old) = self.put(name, build(spec, operator).await?);
-        if let Some(old) = old {
+        let prepared = prepare(spec, operator).await?;
+        let live = self.get(name).and_then(Result::ok);
+        if let Some(live) = live.filter(|live| live.fingerprint == prepared.fingerprint) {
+            return Ok(live);
+        }
+        let live = Arc::new(prepared.build()?);
+        let old = self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), Ok(live.clone()));
+        if let Some(Ok(old)) = old {
             old.close().await;
         }
         Ok(live)
@@ -179,7 +172,30 @@ pub(crate) struct Operator {
     pub(crate) service_account: Option<(String, String)>,
 }
 
-async fn build(spec: &VaultConnectionSpec, operator: &Operator) -> Result<Connection, Issue> {
+/// A connection before it is made: what it is made from, and the fingerprint of that.
+struct Prepared {
+    fingerprint: u64,
+    settings: ServerSettings,
+    identity: Identity,
+}
+
+impl Prepared {
+    fn build(self) -> Result<Connection, Issue> {
+        let server = Server::new(self.settings).map_err(|error| {
+            Issue::new(Class::Rejected, ConditionType::Reachable, Reason::Invalid, error.to_string())
+        })?;
+        Ok(Connection {
+            server,
+            identity: self.identity,
+            fingerprint: self.fingerprint,
+            sessions: Mutex::default(),
+            trouble: RwLock::default(),
+            cluster_id: RwLock::default(),
+        })
+    }
+}
+
+async fn prepare(spec: &VaultConnectionSpec, operator: &Operator) -> Result<Prepared, Issue> {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     // Grants are no part of a connection's identity: changing them must not cost a login.
@@ -205,7 +221,7 @@ async fn build(spec: &VaultConnectionSpec, operator: &Operator) -> Result<Connec
     }
     let (identity, secret) = identity(&spec.auth, operator).await?;
     secret.map(|secret| secret.expose_secret().to_owned()).hash(&mut hasher);
-    let server = Server::new(ServerSettings {
+    let settings = ServerSettings {
         address: spec.address.clone(),
         namespace: spec.vault_namespace.clone(),
         ca_pem,
@@ -213,16 +229,8 @@ async fn build(spec: &VaultConnectionSpec, operator: &Operator) -> Result<Connec
         server_name: tls.server_name,
         requests_per_second: u32::try_from(spec.limits.requests_per_second).unwrap_or(1).max(1),
         concurrent_requests: u32::try_from(spec.limits.concurrent_requests).unwrap_or(1).max(1),
-    })
-    .map_err(|error| Issue::new(Class::Rejected, ConditionType::Reachable, Reason::Invalid, error.to_string()))?;
-    Ok(Connection {
-        server,
-        identity,
-        fingerprint: hasher.finish(),
-        sessions: Mutex::default(),
-        trouble: RwLock::default(),
-        cluster_id: RwLock::default(),
-    })
+    };
+    Ok(Prepared { fingerprint: hasher.finish(), settings, identity })
 }
 
 /// Who the operator is, and the secret that is part of it.

@@ -130,12 +130,6 @@ impl Context {
         lock(&self.states).retain(|uid, _| present.contains(uid));
     }
 
-    /// Whether nothing is known of a binding yet.
-    pub(crate) fn states_lack(&self, binding: &BindingRef) -> bool {
-        let uid = self.bindings.get(binding).and_then(|binding| binding.uid()).unwrap_or_default();
-        !lock(&self.states).contains_key(&uid)
-    }
-
     /// How the claims of a binding stand against those of others on the same Vault.
     pub(crate) fn contest(&self, binding: &BindingRef, connection: &VaultConnection) -> Contest {
         let same_vault = |other: &str| {

@@ -32,8 +32,7 @@ pub(crate) async fn look(binding: &VaultJwtBinding, context: &Context, state: &m
         let left = names(state.status.managed_objects.iter().map(|managed| managed.id().to_string()));
         Some(News::normal("Orphaned", "Delete", format!("Left in Vault, as deletionPolicy says: {left}")))
     } else {
-        let limit = binding.spec.timeout.parse().unwrap_or(Duration::from_secs(30)).max(Duration::from_secs(1));
-        match tokio::time::timeout(limit, clean(binding, context, state)).await {
+        match tokio::time::timeout(binding::limit(binding), clean(binding, context, state)).await {
             Ok(Ok(news)) => Some(news),
             Ok(Err(outcome)) => return held_up(binding, context, state, outcome).await,
             Err(_) => {
@@ -108,7 +107,7 @@ async fn clean(binding: &VaultJwtBinding, context: &Context, state: &mut Binding
         vault: &session.vault,
         mounts: &session.mounts,
         owner: &owner,
-        config_patience: Duration::from_secs(20),
+        config_patience: Duration::ZERO,
         progress: &|_| {},
     };
     let report = sync::apply(&apply, &plan, &managed, &seen, &mut state.memory).await;

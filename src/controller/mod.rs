@@ -36,6 +36,7 @@ use self::connections::{Connections, Operator};
 use self::context::Context;
 use self::events::Events;
 use self::queue::Queue;
+use crate::api::VaultJwtBinding;
 
 /// How the controller runs.
 pub struct Settings {
@@ -120,7 +121,9 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()> + Send) 
     let passes = async {
         ready.await;
         let connections = applier(
-            |connection, context: Arc<Context>| guard(connection::reconcile(connection, context)).boxed(),
+            |connection, context: Arc<Context>| {
+                guard(connection::reconcile(connection, context), async || Action::requeue(AFTER_A_PANIC)).boxed()
+            },
             |_, error: &Infallible, _| match *error {},
             context.clone(),
             vault_connections.clone(),
@@ -129,7 +132,14 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()> + Send) 
         )
         .for_each(|result| async { ended(result) });
         let bindings = applier(
-            |binding, context: Arc<Context>| guard(binding::reconcile(binding, context)).boxed(),
+            |binding: Arc<VaultJwtBinding>, context: Arc<Context>| {
+                let pass = binding::reconcile(binding.clone(), context.clone());
+                guard(pass, async move || {
+                    binding::report_panic(&binding, &context).await;
+                    Action::requeue(AFTER_A_PANIC)
+                })
+                .boxed()
+            },
             |_, error: &Infallible, _| match *error {},
             context.clone(),
             bindings.clone(),
@@ -158,15 +168,21 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()> + Send) 
     ended
 }
 
+/// A pass that panicked would do so again at once.
+const AFTER_A_PANIC: Duration = Duration::from_secs(60);
+
 /// Runs a pass in a task of its own: it may use the other core, and a panic ends that task and nothing else.
-async fn guard(pass: impl Future<Output = Action> + Send + 'static) -> Result<Action, Infallible> {
+async fn guard(
+    pass: impl Future<Output = Action> + Send + 'static,
+    panicked: impl AsyncFnOnce() -> Action,
+) -> Result<Action, Infallible> {
     let mut task = JoinSet::new();
     task.spawn(pass);
     Ok(match task.join_next().await {
         Some(Ok(action)) => action,
         Some(Err(error)) => {
             tracing::error!(%error, "A pass panicked");
-            Action::requeue(Duration::from_secs(60))
+            panicked().await
         }
         None => Action::await_change(),
     })

@@ -14,12 +14,13 @@ pub(crate) fn expected(objects: &[Object], memory: &Memory) -> BTreeSet<ObjectId
     objects.iter().filter(|object| memory.has_other_data(object)).map(Object::id).collect()
 }
 
-/// What was put right, and what was deleted or let go.
-pub(crate) fn of_report(report: &Report, expected: &BTreeSet<ObjectId>) -> Vec<News> {
+/// What was put right, and what was deleted or let go. Writes of a `settled` spec put something right; the first
+/// ones of a new spec are no news.
+pub(crate) fn of_report(report: &Report, expected: &BTreeSet<ObjectId>, settled: bool) -> Vec<News> {
     let mut corrected = Vec::new();
     let mut updated = Vec::new();
     for (id, action, changes) in &report.written {
-        if *action == Action::TakeOver {
+        if !settled || *action == Action::TakeOver {
             continue;
         }
         if expected.contains(id) {

@@ -68,7 +68,7 @@ impl Issue {
             Cause::MountMissing => (Class::Waiting, ConditionType::Synced, Reason::MountNotFound),
             Cause::MountType(_) => (Class::Rejected, ConditionType::Accepted, Reason::MountTypeMismatch),
             Cause::IssuerSlow => (Class::Waiting, ConditionType::Synced, Reason::IssuerUnreachable),
-            Cause::Waits(_) => (Class::Waiting, ConditionType::Synced, Reason::Pending),
+            Cause::WaitsForMount | Cause::PolicyMissing(_) => (Class::Waiting, ConditionType::Synced, Reason::Pending),
         };
         Self::new(class, condition, reason, format!("{}: {}", failure.id, failure.cause))
     }

@@ -94,8 +94,8 @@ pub(crate) async fn bindings(client: Client, mut writer: Writer<VaultJwtBinding>
     let store = context.bindings.clone();
     let known = |invalid: &InvalidObject| store.get(&name_of(invalid)).map(|last| last.as_ref().clone());
     let mut present: HashSet<BindingRef> = HashSet::new();
-    // While a list comes in, the store still shows what was before it.
-    let mut waiting: Option<HashSet<BindingRef>> = None;
+    // What a list brings is in the store only when the list is whole.
+    let mut listed: Vec<BindingRef> = Vec::new();
     events(api, |event| {
         let reported = |invalid: InvalidObject| {
             context.set_broken(name_of(&invalid), true);
@@ -106,32 +106,28 @@ pub(crate) async fn bindings(client: Client, mut writer: Writer<VaultJwtBinding>
         }
         let Some(event) = decoded(event, known, reported) else { return };
         writer.apply_watcher_event(&event);
-        let touched = match &event {
-            Event::Init => {
-                present.clear();
-                waiting = Some(HashSet::new());
-                Vec::new()
-            }
+        match &event {
+            Event::Init => present.clear(),
             Event::InitApply(binding) => {
                 present.insert(BindingRef::from_obj(binding));
-                context.index().apply(binding)
+                listed.extend(context.index().apply(binding));
             }
             Event::InitDone => {
+                listed.extend(context.index().retain(&present));
+                present.clear();
                 context.forget_gone_bindings();
-                let mut touched = context.index().retain(&present);
-                touched.extend(waiting.take().unwrap_or_default());
-                touched.extend(present.drain().filter(|id| context.states_lack(id)));
-                touched
+                context.trigger(listed.drain(..));
             }
-            Event::Apply(binding) => context.index().apply(binding),
+            Event::Apply(binding) => {
+                let touched = context.index().apply(binding);
+                context.trigger(touched);
+            }
             Event::Delete(binding) => {
+                context.set_broken(BindingRef::from_obj(binding), false);
+                let touched = context.index().remove(&BindingRef::from_obj(binding));
                 context.forget_gone_bindings();
-                context.index().remove(&BindingRef::from_obj(binding))
+                context.trigger(touched);
             }
-        };
-        match &mut waiting {
-            Some(waiting) => waiting.extend(touched),
-            None => context.trigger(touched),
         }
     })
     .await;
@@ -195,7 +191,7 @@ pub(crate) async fn namespaces(
     context: Arc<Context>,
 ) {
     let mut labels = HashMap::new();
-    let mut waiting: Option<Vec<String>> = None;
+    let mut changed: Vec<String> = Vec::new();
     events(Api::<PartialObjectMeta<Namespace>>::all(client), |mut event| {
         if let Event::Apply(namespace) | Event::InitApply(namespace) = &mut event {
             prune(namespace);
@@ -204,18 +200,18 @@ pub(crate) async fn namespaces(
         match &event {
             Event::Apply(namespace) | Event::InitApply(namespace) => {
                 let (name, now) = (namespace.name_any(), namespace.labels().clone());
-                let before = labels.insert(name.clone(), now.clone());
-                match &mut waiting {
-                    _ if before == Some(now) => {}
-                    Some(waiting) => waiting.push(name),
-                    None => context.trigger_namespace(&name),
+                if labels.insert(name.clone(), now.clone()) != Some(now) {
+                    changed.push(name);
                 }
             }
             Event::Delete(namespace) => {
                 labels.remove(&namespace.name_any());
             }
-            Event::Init => waiting = Some(Vec::new()),
-            Event::InitDone => waiting.take().iter().flatten().for_each(|name| context.trigger_namespace(name)),
+            Event::Init | Event::InitDone => {}
+        }
+        // What a list brings is in the store only when the list is whole.
+        if matches!(event, Event::Apply(_) | Event::InitDone) {
+            changed.drain(..).for_each(|name| context.trigger_namespace(&name));
         }
     })
     .await;

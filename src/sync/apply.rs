@@ -14,7 +14,7 @@ use super::observe::{Found, Observation, is_jwt};
 use super::plan::{Action, Plan, Step, Target};
 use crate::api::names::{MountPath, PolicyName, RoleName};
 use crate::api::status::{Drift, ManagedObject, ObjectKind};
-use crate::desired::{AuthMount, JwtConfig, Object, ObjectId};
+use crate::desired::{AuthMount, JwtConfig, Object, ObjectId, Role};
 use crate::vault::{Vault, VaultError};
 
 /// Why an object is not as it should be.
@@ -30,10 +30,12 @@ pub enum Cause {
     MountMissing,
     /// Something else is mounted there.
     MountType(String),
+    /// The auth mount is not as it should be, for a reason of its own.
+    WaitsForMount,
     /// Vault still waits for the issuer; the write goes on.
     IssuerSlow,
-    /// What it needs could not be made.
-    Waits(ObjectId),
+    /// A policy that the role hands out could not be written.
+    PolicyMissing(String),
 }
 
 impl fmt::Display for Cause {
@@ -52,11 +54,14 @@ impl fmt::Display for Cause {
             }
             Self::MountMissing => f.write_str("nothing is mounted there; set auth.enable or mount the jwt method"),
             Self::MountType(type_) => write!(f, "'{type_}' is mounted there and not 'jwt'; choose another auth.mount"),
+            Self::WaitsForMount => f.write_str("waits for the auth mount, which is not as it should be"),
             Self::IssuerSlow => f.write_str(
                 "Vault still waits for the issuer's answer, for up to 90 s, before it takes the config; see that Vault \
                  can reach the URL",
             ),
-            Self::Waits(other) => write!(f, "waits for {other}"),
+            Self::PolicyMissing(policy) => {
+                write!(f, "waits for policy '{policy}', so that nobody logs in before it exists")
+            }
         }
     }
 }
@@ -192,8 +197,10 @@ async fn write(
         }
         return Ok(Done::Nothing);
     }
-    if let Some(needed) = needs(object).into_iter().find(|needed| failed.contains(needed)) {
-        return Err(Cause::Waits(needed));
+    if let Object::JwtConfig(JwtConfig { mount, .. }) | Object::Role(Role { mount, .. }) = object
+        && failed.contains(&ObjectId { kind: ObjectKind::AuthMount, path: mount.to_string() })
+    {
+        return Err(Cause::WaitsForMount);
     }
     match object {
         Object::AuthMount(mount) => {
@@ -215,6 +222,9 @@ async fn write(
         }
         Object::JwtConfig(config) => write_config(context, config).await?,
         Object::Role(role) => {
+            if let Some(policy) = missing_policy(role, failed) {
+                return Err(Cause::PolicyMissing(policy));
+            }
             vault.write_role(&role.mount, &role.name, &role.fields).await.map_err(Cause::Vault)?;
             let found = vault.read_role(&role.mount, &role.name).await.map_err(Cause::Vault)?;
             read_back(diff::fields(&role.fields, &found.unwrap_or_default()))?;
@@ -237,20 +247,14 @@ fn read_back(changes: Vec<Change>) -> Result<(), Cause> {
     if changes.is_empty() { Ok(()) } else { Err(Cause::ReadBackDiffers(changes)) }
 }
 
-/// What must be there before an object is written. Nothing is written below a mount that may be another method's, and
-/// nobody may log in before the policies exist.
-fn needs(object: &Object) -> Vec<ObjectId> {
-    let mount = |mount: &MountPath| ObjectId { kind: ObjectKind::AuthMount, path: mount.to_string() };
-    match object {
-        Object::AuthMount(_) | Object::Policy(_) | Object::Kv(_) => Vec::new(),
-        Object::JwtConfig(config) => vec![mount(&config.mount)],
-        Object::Role(role) => {
-            let policies = role.fields.get("token_policies").and_then(serde_json::Value::as_array);
-            let names = policies.into_iter().flatten().filter_map(serde_json::Value::as_str);
-            let policies = names.map(|name| ObjectId { kind: ObjectKind::Policy, path: name.to_owned() });
-            [mount(&role.mount)].into_iter().chain(policies).collect()
-        }
-    }
+/// The first policy of this binding that the role hands out and that could not be written.
+fn missing_policy(role: &Role, failed: &BTreeSet<ObjectId>) -> Option<String> {
+    let policies = role.fields.get("token_policies")?.as_array()?;
+    let name = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    policies
+        .iter()
+        .filter_map(name)
+        .find(|name| failed.contains(&ObjectId { kind: ObjectKind::Policy, path: name.clone() }))
 }
 
 /// Enables the jwt method, unless somebody else has done so since the mounts were listed.

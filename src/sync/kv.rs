@@ -199,6 +199,9 @@ pub(crate) fn plan(
         Action::Update
     } else if foreign {
         Action::Adopt
+    } else if !touched.is_empty() {
+        // Its marker says that it is ours, though the record was lost.
+        Action::Update
     } else {
         Action::Create
     };
@@ -239,10 +242,10 @@ pub(crate) async fn write(
         version = if absent || entry.ownership == Ownership::Secret {
             vault.kv_write(mount, path, &entry.data, found.cas).await?
         } else {
-            let mut patch: BTreeMap<String, Option<SecretString>> =
+            let mut merge: BTreeMap<String, Option<SecretString>> =
                 write.remove.iter().map(|key| (key.clone(), None)).collect();
-            patch.extend(write.set.iter().map(|key| (key.clone(), entry.data.get(key).cloned())));
-            vault.kv_patch(mount, path, &patch, found.cas).await?
+            merge.extend(write.set.iter().map(|key| (key.clone(), entry.data.get(key).cloned())));
+            vault.kv_patch(mount, path, &merge, found.cas).await?
         };
     }
     if !write.unmark.is_empty() {

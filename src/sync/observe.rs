@@ -35,6 +35,15 @@ impl Observation {
         // An object that was not asked for cannot have been seen.
         self.0.get(id).unwrap_or(&Ok(Found::Unread))
     }
+
+    /// Whether no jwt mount is there for certain: not being allowed to look is no answer.
+    fn lacks(&self, mount: &MountPath) -> bool {
+        match self.of(&mount_id(mount)) {
+            Ok(Found::Absent) => true,
+            Ok(Found::Mount(type_)) => !is_jwt(type_),
+            _ => false,
+        }
+    }
 }
 
 /// Reads what exists of `objects`, and of `leftovers`: managed objects that are no longer wanted.
@@ -55,18 +64,20 @@ pub async fn observe(
     {
         observe_mount(vault, mounts, mount, memory, &mut observation).await;
     }
-    let missing = mount.is_some() && !memory.mount_seen;
+    let missing = mount.as_ref().is_some_and(|mount| observation.lacks(mount));
     let reads = objects.iter().map(|object| read(vault, object, missing, memory));
     let results = join_all(reads).await;
     let vanished = results.iter().any(|(_, result)| matches!(result, Err(VaultError::NoMount { .. })));
+    // What could be read proves the mount, even to an identity that may not list the mounts.
+    let proven = results.iter().any(|(_, result)| matches!(result, Ok(Found::Fields(_))));
     observation.0.extend(results.into_iter().filter(|(id, _)| id.kind != ObjectKind::AuthMount));
     match mount {
         // The mount was there at the last pass, and a role or the config says that it no longer is.
-        Some(mount) if vanished && !missing => {
+        Some(mount) if vanished && memory.mount_seen => {
             memory.mount_seen = false;
             mounts.forget().await;
             observe_mount(vault, mounts, &mount, memory, &mut observation).await;
-            if !memory.mount_seen {
+            if observation.lacks(&mount) {
                 for (id, result) in &mut observation.0 {
                     if matches!(result, Err(VaultError::NoMount { .. })) && id.kind != ObjectKind::AuthMount {
                         *result = Ok(Found::Absent);
@@ -74,9 +85,9 @@ pub async fn observe(
                 }
             }
         }
-        Some(mount) if memory.mount_seen => {
-            let id = ObjectId { kind: ObjectKind::AuthMount, path: mount.to_string() };
-            observation.0.entry(id).or_insert_with(|| Ok(Found::Mount("jwt".to_owned())));
+        Some(mount) if memory.mount_seen || proven => {
+            memory.mount_seen = true;
+            observation.0.insert(mount_id(&mount), Ok(Found::Mount("jwt".to_owned())));
         }
         _ => {}
     }
@@ -97,7 +108,11 @@ async fn observe_mount(
         None => Found::Absent,
     });
     memory.mount_seen = matches!(&found, Ok(Found::Mount(type_)) if is_jwt(type_));
-    observation.0.insert(ObjectId { kind: ObjectKind::AuthMount, path: mount.to_string() }, found);
+    observation.0.insert(mount_id(mount), found);
+}
+
+fn mount_id(mount: &MountPath) -> ObjectId {
+    ObjectId { kind: ObjectKind::AuthMount, path: mount.to_string() }
 }
 
 /// `jwt` and `oidc` are two names of one plugin.

@@ -131,8 +131,8 @@ fn cidr(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn form(kind: Kind, value: Value) -> Value {
-        kind.normalise(Some(&value))
+    fn form(kind: Kind, value: impl Into<Value>) -> Value {
+        kind.normalise(Some(&value.into()))
     }
 
     #[test]

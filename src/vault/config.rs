@@ -53,12 +53,8 @@ impl Vault {
         let deadline = self.server().deadlines().config_write;
         let request = self.request("write", Method::POST, ApiPath::config(mount)).body(body.clone());
         let request = request.lane(Lane::Issuer(mount.to_string())).deadline(deadline);
-        let (vault, at) = (self.clone(), mount.clone());
-        let write = async move {
-            let written = vault.write(request).await.map(drop);
-            vault.config_writes().remove(&at);
-            written
-        };
+        let vault = self.clone();
+        let write = async move { vault.write(request).await.map(drop) };
         self.config_writes().join(mount, body, write).await
     }
 }

@@ -2,20 +2,29 @@
 //! long, and giving up would undo the write. So each goes on by itself, one at a time and mount.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use serde_json::Value;
+use tokio::task::AbortHandle;
 
 use super::error::VaultError;
+use super::session::lock;
 use crate::api::names::MountPath;
 
 type Write = Shared<BoxFuture<'static, Result<(), VaultError>>>;
 
-/// The writes under way, by mount, with what is written.
+/// The writes under way, by mount.
 #[derive(Default)]
-pub(super) struct ConfigWrites(Mutex<HashMap<MountPath, (Value, Write)>>);
+pub(super) struct ConfigWrites(Mutex<HashMap<MountPath, UnderWay>>);
+
+struct UnderWay {
+    body: Value,
+    /// Tells whether it has ended, also when nobody waits for it any more.
+    task: AbortHandle,
+    write: Write,
+}
 
 impl ConfigWrites {
     /// The write of this content that is under way, or else `write`, which is started.
@@ -25,20 +34,15 @@ impl ConfigWrites {
         body: Value,
         write: impl Future<Output = Result<(), VaultError>> + Send + 'static,
     ) -> Write {
-        // Held until it is noted down, so that a write that ends at once is not forgotten before that.
-        let mut writes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((written, under_way)) = writes.get(mount)
-            && *written == body
-        {
-            return under_way.clone();
+        let mut writes = lock(&self.0);
+        writes.retain(|_, under_way| !under_way.task.is_finished());
+        if let Some(under_way) = writes.get(mount).filter(|under_way| under_way.body == body) {
+            return under_way.write.clone();
         }
         let task = tokio::spawn(write);
+        let handle = task.abort_handle();
         let write = task.map(|ended| ended.unwrap_or(Err(VaultError::Closed))).boxed().shared();
-        writes.insert(mount.clone(), (body, write.clone()));
+        writes.insert(mount.clone(), UnderWay { body, task: handle, write: write.clone() });
         write
-    }
-
-    pub(super) fn remove(&self, mount: &MountPath) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(mount);
     }
 }

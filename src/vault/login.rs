@@ -149,7 +149,11 @@ impl Vault {
         match &self.inner.credentials {
             Credentials::Token(token) => self.look_up(token, serial).await,
             Credentials::Jwt { mount, role, source } => {
-                let jwt = source.jwt().await?;
+                let deadline = self.server().deadlines().call;
+                let Ok(jwt) = tokio::time::timeout(deadline, source.jwt()).await else {
+                    return Err(VaultError::NoJwt { reason: format!("no answer within {} s", deadline.as_secs_f32()) });
+                };
+                let jwt = jwt?;
                 self.post_login(mount, json!({"role": role, "jwt": jwt.expose_secret()}), serial).await
             }
             Credentials::AppRole { mount, role_id, secret_id } => {
@@ -190,7 +194,7 @@ impl Vault {
 
     /// Revokes a token of ours, at once and without waiting for a place. A failure leaves it to its TTL.
     pub(super) async fn revoke(&self, held: &Held) {
-        if held.origin != Origin::Login {
+        if held.origin != Origin::Login || held.has_ended() {
             return;
         }
         let request = self.request("revoke", Method::POST, ApiPath::token(TokenOperation::Revoke));

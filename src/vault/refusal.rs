@@ -9,6 +9,8 @@ use super::error::{Call, VaultError};
 use super::texts::{ISSUER, KNOWN, KNOWN_LOGIN, known};
 use super::transport::{Answer, Body};
 
+const TOO_LARGE: &str = "it is larger than this Vault allows";
+
 impl Answer {
     pub(super) fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)
@@ -22,6 +24,11 @@ impl Answer {
 
     pub(super) fn says(&self, text: &str) -> bool {
         self.errors().is_some_and(|errors| errors.iter().any(|error| error.contains(text)))
+    }
+
+    /// Whether Vault itself denies it: to this token, or because the token has ended.
+    pub(super) fn is_denial(&self) -> bool {
+        self.status == 403 && self.errors().is_some()
     }
 
     /// The answer to a read: its body, or none when Vault says that nothing is there. A 404 counts only when it is
@@ -54,15 +61,17 @@ impl Answer {
     /// 404 with no error text: never existed (`errors: []`), or a deleted version of a KV secret (`data`).
     pub(super) fn is_absent(&self) -> bool {
         let Body::Json(body) = &self.body else { return false };
-        let warned = body.get("warnings").and_then(Value::as_array).is_some_and(|warnings| !warnings.is_empty());
         let silent = self.errors().map_or(body.get("data").is_some(), |errors| errors.is_empty());
-        self.status == 404 && silent && !warned
+        self.status == 404 && silent && !self.is_other_kv_version()
     }
 
     /// Why this answer is not a success.
     pub(super) fn refusal(&self, call: &Call) -> VaultError {
         let call = call.clone();
         let (status, retry_after) = (self.status, self.retry_after);
+        if self.is_other_kv_version() {
+            return rejected(call, "the KV mount is not of the version that was expected");
+        }
         if self.errors().is_none() && !matches!(status, 307 | 429 | 472..=474 | 500..=599) {
             return self.without_errors(call);
         }
@@ -71,7 +80,9 @@ impl Answer {
             400 => self.bad_request(call),
             403 => VaultError::Denied { call, detail: self.denial() },
             404 | 405 => self.no_such_path(call),
-            413 => rejected(call, "it is too large"),
+            413 => rejected(call, TOO_LARGE),
+            // Since 1.21 Vault bounds the parts of a body, and says so with the status of a failure of its own.
+            500 if self.says("JSON ") && self.says("exceeds allowed") => rejected(call, TOO_LARGE),
             429 => VaultError::RateLimited { call, retry_after },
             503 if self.says("Vault is sealed") => VaultError::Sealed { call },
             503 if self.says("not initialized") => VaultError::NotInitialized { call },
@@ -115,12 +126,17 @@ impl Answer {
         }
     }
 
+    /// Vault warns when a path has the shape of the other KV version.
+    fn is_other_kv_version(&self) -> bool {
+        let Body::Json(body) = &self.body else { return false };
+        let warnings = body.get("warnings").and_then(Value::as_array);
+        let texts = warnings.into_iter().flatten().filter_map(Value::as_str);
+        self.status == 404 && texts.into_iter().any(|text| text.starts_with("Invalid path for a versioned"))
+    }
+
     fn no_such_path(&self, call: Call) -> VaultError {
         if call.is_patch() && self.is_absent() {
             return VaultError::CasMismatch { call };
-        }
-        if matches!(&self.body, Body::Json(body) if body.get("warnings").is_some_and(|warnings| !warnings.is_null())) {
-            return rejected(call, "the KV mount is not of the version that was expected");
         }
         if self.says("namespace not found") {
             return rejected(call, "the Vault namespace does not exist");

@@ -179,7 +179,7 @@ impl Vault {
         let held = self.token().await?;
         let answer = self.send(request, &held).await?;
         let invalid = answer.says("invalid token");
-        if answer.status != 403 || !answer.says("permission denied") || !self.may_log_in_again(&held, invalid) {
+        if !answer.is_denial() || !self.may_log_in_again(&held, invalid) {
             return Ok(answer);
         }
         let fresh = match self.settled(Some(held.serial)).await {
@@ -188,7 +188,7 @@ impl Vault {
             Err(_) => return Ok(answer),
         };
         let answer = self.send(request, &fresh).await?;
-        if answer.status == 403 {
+        if answer.is_denial() {
             let stands = Instant::now() + DENIAL_STANDS;
             lock(&self.inner.denials)[usize::from(answer.says("invalid token"))] = Some(stands);
         }
@@ -196,10 +196,7 @@ impl Vault {
     }
 
     async fn send(&self, request: &Request, held: &Held) -> Result<Answer, VaultError> {
-        if self.is_closed() {
-            return Err(VaultError::Closed);
-        }
-        self.server().send(request, Some(&held.token)).await
+        self.server().send_unless(request, Some(&held.token), || self.is_closed()).await
     }
 
     fn may_log_in_again(&self, used: &Held, invalid: bool) -> bool {

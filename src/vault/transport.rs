@@ -71,6 +71,16 @@ pub(super) enum Body {
 impl Server {
     /// Sends a request when the limits allow, and reads the answer. Waiting for a place does not count for the deadline.
     pub(super) async fn send(&self, request: &Request, token: Option<&SecretString>) -> Result<Answer, VaultError> {
+        self.send_unless(request, token, || false).await
+    }
+
+    /// As [`Self::send`], but `closed` is asked when its turn has come: what waited for a place is then not sent.
+    pub(super) async fn send_unless(
+        &self,
+        request: &Request,
+        token: Option<&SecretString>,
+        closed: impl Fn() -> bool,
+    ) -> Result<Answer, VaultError> {
         let url = request.path.url(self.base())?;
         let mut builder = self.http().request(request.method.clone(), url);
         if let Some(namespace) = self.namespace()
@@ -88,6 +98,9 @@ impl Server {
             builder = builder.body(body.to_string()).header(CONTENT_TYPE, content_type(&request.method));
         }
         let exchange = async {
+            if closed() {
+                return Err(VaultError::Closed);
+            }
             self.count();
             match tokio::time::timeout(request.deadline, exchange(builder, &request.call)).await {
                 Ok(answer) => answer,

@@ -14,4 +14,6 @@ mod canonical;
 mod cli;
 mod containment;
 mod controller;
+mod crds;
 mod servers;
+mod vault;

@@ -6,6 +6,7 @@ mod process;
 mod report;
 mod workload;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -13,6 +14,7 @@ use serde_json::json;
 use self::process::Usage;
 use self::report::{Figures, Report};
 use self::workload::{MOUNT, Workload};
+use crate::lab::control_plane::{KubeRequest, OPERATOR};
 use crate::lab::operator::Operator;
 use crate::lab::{Fallible, Issuer, Lab, eventually, vault::VaultRequest};
 use crate::resources::{self, OPERATOR_NAMESPACE};
@@ -54,14 +56,11 @@ async fn measure(size: usize) -> Fallible<Figures> {
     figures.set("start", start.elapsed().as_secs_f64());
     resources::ready(&lab.kube().await, workload.connection()).await?;
 
-    let idle = Usage::of(operator.pid());
     creation(&lab, &issuer, &workload, &mut figures).await?;
     steady(&lab, &issuer, &workload, &operator, &mut figures).await?;
-    let full = Usage::of(operator.pid());
-    if let (Some(idle), Some(full)) = (idle, full) {
-        figures.set("resident", full.resident / 1024.0 / 1024.0);
-        figures.set("growth", (full.resident - idle.resident) / 1024.0 / per(size));
-        figures.set("sockets", full.sockets);
+    if let Some(usage) = Usage::of(operator.pid()) {
+        figures.set("resident", usage.resident / 1024.0 / 1024.0);
+        figures.set("sockets", usage.sockets);
     }
     repair(&lab, &workload, &mut figures).await?;
     rounds(&lab, &workload, &operator, &mut figures).await?;
@@ -82,7 +81,7 @@ async fn creation(lab: &Lab, issuer: &Issuer, workload: &Workload, figures: &mut
     let size = per(workload.size());
     figures.set("ready", time.as_secs_f64());
     figures.set("create_vault", per(requests.len()) / size);
-    figures.set("create_kube", per(kube_writes(lab, kube_mark)) / size);
+    figures.set("create_kube", per(kube_writes(lab, kube_mark).len()) / size);
     let bare = bare::replay(&requests, issuer).await?;
     figures.set("bare", bare.as_secs_f64());
     figures.set("ratio", time.as_secs_f64() / bare.as_secs_f64());
@@ -90,6 +89,8 @@ async fn creation(lab: &Lab, issuer: &Issuer, workload: &Workload, figures: &mut
         "{}",
         success(&format!("all ready after {time:.1?}; a bare client takes {bare:.1?} for the same requests"))
     );
+    println!("{}", quiet(&by_kind(requests.iter().map(vault_kind))));
+    println!("{}", quiet(&by_kind(kube_writes(lab, kube_mark).iter().map(kube_kind))));
     Ok(())
 }
 
@@ -122,7 +123,7 @@ async fn steady(
     figures.set("reads", count(&|request| matches!(request.operation.as_str(), "read" | "list")) / passes);
     figures.set("writes", count(&VaultRequest::is_write) / passes);
     figures.set("logins", count(&VaultRequest::is_login));
-    figures.set("kube_writes", per(kube_writes(lab, kube_mark)) / passes);
+    figures.set("kube_writes", per(kube_writes(lab, kube_mark).len()) / passes);
     figures.set("jwks", per(issuer.asked() - asked));
     let config = format!("auth/{MOUNT}/config");
     figures.set("config_reads", count(&|request| request.path == config) / f64::from(WINDOW));
@@ -130,6 +131,7 @@ async fn steady(
         figures.set("cpu", (after.cpu - before.cpu) * 1000.0 / passes);
     }
     println!("{}", success(&format!("{passes} passes in {:.0?} with nothing to do", INTERVAL * WINDOW)));
+    println!("{}", quiet(&by_kind(requests.iter().map(vault_kind))));
     Ok(())
 }
 
@@ -147,8 +149,21 @@ async fn repair(lab: &Lab, workload: &Workload, figures: &mut Figures) -> Fallib
         eventually(INTERVAL * 4, "the role is put back", async || (vault.read(&path).await == before).then_some(()))
             .await?;
         figures.set(figure, start.elapsed().as_secs_f64());
+        quiescence(lab).await?;
     }
     Ok(())
+}
+
+/// Waits until what was set off is over: a second without a request.
+async fn quiescence(lab: &Lab) -> Fallible<()> {
+    let (mut mark, mut since) = (lab.vault_server.mark(), Instant::now());
+    eventually(SHORT, "the operator is quiet", async || {
+        if lab.vault_server.mark() != mark {
+            (mark, since) = (lab.vault_server.mark(), Instant::now());
+        }
+        (since.elapsed() > Duration::from_secs(1)).then_some(())
+    })
+    .await
 }
 
 /// Three rounds of deleting and applying, the first of which was applied before.
@@ -176,9 +191,29 @@ fn operator_requests(lab: &Lab, mark: u64) -> Vec<VaultRequest> {
 }
 
 /// What the operator changed in the cluster, its own lease left out.
-fn kube_writes(lab: &Lab, mark: u64) -> usize {
-    let ours = lab.control_plane.requests_since(mark).into_iter().filter(|request| request.user == "operator");
-    ours.filter(|request| request.is_write() && request.resource != "leases").count()
+fn kube_writes(lab: &Lab, mark: u64) -> Vec<KubeRequest> {
+    let ours = lab.control_plane.requests_since(mark).into_iter().filter(|request| request.user == OPERATOR);
+    ours.filter(|request| request.is_write() && request.resource != "leases").collect()
+}
+
+/// What a request is about, without names.
+fn vault_kind(request: &VaultRequest) -> String {
+    let path = request.path.rsplit_once("/bench-").map_or(request.path.as_str(), |(kind, _)| kind);
+    format!("{} {}", request.operation, if path == "auth" { &request.path } else { path })
+}
+
+fn kube_kind(request: &KubeRequest) -> String {
+    let parts = [&request.verb, &request.resource, &request.subresource];
+    parts.map(String::as_str).join(" ").trim().to_owned()
+}
+
+/// A line that counts equal ones.
+fn by_kind(kinds: impl Iterator<Item = String>) -> String {
+    let mut counts = BTreeMap::<String, usize>::new();
+    for kind in kinds {
+        *counts.entry(kind).or_default() += 1;
+    }
+    counts.iter().map(|(kind, count)| format!("{count} × {kind}")).collect::<Vec<_>>().join(", ")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

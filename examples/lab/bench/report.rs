@@ -58,7 +58,15 @@ const ROWS: &[Row] = &[
 pub struct Report(BTreeMap<usize, Figures>);
 
 impl Report {
-    pub fn add(&mut self, size: usize, figures: Figures) {
+    pub fn add(&mut self, size: usize, mut figures: Figures) {
+        // Against the smallest number, so that what any first binding needs is not counted as growth.
+        if let Some((smallest, base)) = self.0.first_key_value()
+            && let (Some(resident), Some(base)) = (figures.0.get("resident"), base.0.get("resident"))
+            && size > *smallest
+        {
+            let growth = (resident - base) * 1024.0 / super::per(size - smallest);
+            figures.set("growth", growth);
+        }
         self.0.insert(size, figures);
     }
 

@@ -60,7 +60,7 @@ pub(super) fn syntax(error: &serde_yaml::Error) -> Fault {
 }
 
 /// Decodes one object and refuses what its type does not know.
-pub(super) fn strict<'de, T, D>(decoder: D, text: Option<&str>, prefix: &str) -> Result<T, Vec<Fault>>
+pub(super) fn strict<'de, T, D>(source: D, text: Option<&str>, prefix: &str) -> Result<T, Vec<Fault>>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de, Error = serde_yaml::Error>,
@@ -72,7 +72,7 @@ where
             unknown.borrow_mut().push(path);
         }
     };
-    let decoded = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(decoder, &mut note));
+    let decoded = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(source, &mut note));
     let mut faults: Vec<Fault> = unknown.into_inner().iter().map(|path| unknown_field(path, text, prefix)).collect();
     match decoded {
         Ok(object) if faults.is_empty() => Ok(object),
@@ -113,7 +113,7 @@ fn wrong_value(path: &str, error: &serde_yaml::Error, text: Option<&str>, prefix
     let at = error.location();
     let line = at.as_ref().map(serde_yaml::Location::line).or_else(|| only_line_of(path, text?));
     let column = at.as_ref().map(serde_yaml::Location::column);
-    let message = clean(message).replace('`', "'");
+    let message = clean(&without_quote(message)).replace('`', "'");
     let path = if path == "." { "" } else { path };
     // What is missing is named as the field that it is.
     match message.strip_prefix("missing field '").and_then(|rest| rest.strip_suffix('\'')) {
@@ -123,6 +123,16 @@ fn wrong_value(path: &str, error: &serde_yaml::Error, text: Option<&str>, prefix
         }
         None => Fault { field: Some(format!("{prefix}{path}")).filter(|path| !path.is_empty()), line, column, message },
     }
+}
+
+/// Leaves out the text that a parser found where it wanted something else: it may be a secret in the wrong place.
+fn without_quote(message: &str) -> String {
+    for kind in ["invalid type: string ", "invalid value: string "] {
+        if let Some((_, expected)) = message.strip_prefix(kind).and_then(|rest| rest.rsplit_once("\", expected ")) {
+            return format!("{}a string, expected {expected}", kind.trim_end_matches("string "));
+        }
+    }
+    message.to_owned()
 }
 
 /// The line of a field, when the document has a key of this name only once.

@@ -6,7 +6,7 @@ use serde_yaml::Value;
 use super::FileProblem;
 use super::decode::{self, Fault};
 use super::resources::{Place, Resources};
-use crate::api::{GROUP, VaultConnection, VaultJwtBinding};
+use crate::api::GROUP;
 
 const API_VERSION: &str = "vault.badal.io/v1alpha1";
 
@@ -111,40 +111,28 @@ type Faults = Vec<(Option<String>, Fault)>;
 impl Source<'_> {
     fn take(&self, header: &Header, place: &Place, resources: &mut Resources) -> Faults {
         let object = header.object.clone();
-        let faults = match (header.kind.as_str(), header.api_version.as_str()) {
-            ("", _) => vec![Fault::at("kind", "must be set; is this a Kubernetes object?")],
-            (_, "") => vec![Fault::at("apiVersion", "must be set")],
-            ("VaultConnection", API_VERSION) => self
-                .decode::<VaultConnection>()
-                .and_then(|found| resources.add_connection(found, place))
-                .err()
-                .unwrap_or_default(),
-            ("VaultJwtBinding", API_VERSION) => self
-                .decode::<VaultJwtBinding>()
-                .and_then(|found| resources.add_binding(found, place))
-                .err()
-                .unwrap_or_default(),
+        let refuse = |field: &str, message: &str| Err(vec![Fault::at(field, message)]);
+        let taken = match (header.kind.as_str(), header.api_version.as_str()) {
+            ("", _) => refuse("kind", "must be set; is this a Kubernetes object?"),
+            (_, "") => refuse("apiVersion", "must be set"),
+            ("VaultConnection", API_VERSION) => self.decode().and_then(|found| resources.add_connection(found, place)),
+            ("VaultJwtBinding", API_VERSION) => self.decode().and_then(|found| resources.add_binding(found, place)),
             ("VaultConnection" | "VaultJwtBinding", other) => {
-                vec![Fault::at("apiVersion", &format!("'{other}' is not known here; must be '{API_VERSION}'"))]
+                refuse("apiVersion", &format!("'{other}' is not known here; must be '{API_VERSION}'"))
             }
-            ("Secret", "v1") => {
-                self.decode_quietly().and_then(|found| resources.add_secret(found, place)).err().unwrap_or_default()
-            }
-            ("ConfigMap", "v1") => {
-                self.decode_quietly().and_then(|found| resources.add_config_map(found, place)).err().unwrap_or_default()
-            }
-            ("Namespace", "v1") => {
-                self.decode().and_then(|found| resources.add_namespace(found, place)).err().unwrap_or_default()
-            }
+            ("Secret", "v1") => self.decode_quietly().and_then(|found| resources.add_secret(found, place)),
+            ("ConfigMap", "v1") => self.decode_quietly().and_then(|found| resources.add_config_map(found, place)),
+            ("Namespace", "v1") => self.decode().and_then(|found| resources.add_namespace(found, place)),
             ("List", "v1") => return self.take_items(place, resources),
-            (kind, version) => match misspelt(kind, version) {
-                Some(right) => vec![Fault::at("kind", &format!("'{kind}' is not known; must be '{right}'"))],
-                None => {
-                    resources.ignore(place, object.clone().unwrap_or_default());
-                    Vec::new()
-                }
-            },
+            (kind, version) => {
+                let Some(right) = misspelt(kind, version) else {
+                    resources.ignore(place, object.as_deref().unwrap_or_default());
+                    return Vec::new();
+                };
+                refuse("kind", &format!("'{kind}' is not known; must be '{right}'"))
+            }
         };
+        let faults = taken.err().unwrap_or_default();
         faults.into_iter().map(|fault| (object.clone(), fault)).collect()
     }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use super::Resources;
 use crate::api::VaultJwtBindingSpec;
-use crate::api::references::CaKind;
+use crate::api::references::{CaKind, CaRef};
 use crate::desired::{Lookup, Reference, References, references};
 
 /// Where references are looked up.
@@ -18,18 +18,18 @@ pub struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// Looks up all references of a binding, and says what to do about each that is missing.
+    /// Looks up all references of a binding.
     #[must_use]
-    pub fn resolve(&self, namespace: &str, spec: &VaultJwtBindingSpec) -> (References, Vec<String>) {
-        let mut missing = Vec::new();
-        let found = references(spec).into_iter().map(|reference| {
-            let lookup = self.find(namespace, &reference);
-            if !matches!(lookup, Lookup::Found(_)) {
-                missing.push(self.remedy(namespace, &reference));
-            }
-            (reference, lookup)
-        });
-        (found.collect(), missing)
+    pub fn resolve(&self, namespace: &str, spec: &VaultJwtBindingSpec) -> References {
+        let found = |reference| (self.find(namespace, &reference), reference);
+        references(spec).into_iter().map(found).map(|(lookup, reference)| (reference, lookup)).collect()
+    }
+
+    /// What to do about the missing reference in a field of a binding.
+    #[must_use]
+    pub fn remedy_of(&self, namespace: &str, spec: &VaultJwtBindingSpec, field: &str) -> Option<String> {
+        let (_, reference) = fields(spec).into_iter().find(|(path, _)| path == field)?;
+        Some(self.remedy(namespace, &reference))
     }
 
     /// Looks up one reference.
@@ -59,6 +59,25 @@ impl Sources<'_> {
         let empty = if (self.environment)(&variable).is_some() { ", which is set but empty" } else { "" };
         format!("add {kind:?} {namespace}/{name} with key '{key}' to the files, or set the variable {variable}{empty}")
     }
+}
+
+/// The references of a binding by the field that holds them.
+fn fields(spec: &VaultJwtBindingSpec) -> Vec<(String, Reference)> {
+    let mut fields = Vec::new();
+    if let Some(config) = &spec.auth.config {
+        let ca = |field: &str, ca: &CaRef| (format!("spec.auth.config.{field}"), Reference::from(ca));
+        fields.extend(config.jwks_ca_ref.iter().map(|found| ca("jwksCaRef", found)));
+        fields.extend(config.oidc_discovery_ca_ref.iter().map(|found| ca("oidcDiscoveryCaRef", found)));
+        for (index, pair) in config.jwks_pairs.iter().enumerate() {
+            fields.extend(pair.ca_ref.iter().map(|found| ca(&format!("jwksPairs[{index}].caRef"), found)));
+        }
+    }
+    for (entry, kv) in spec.kv.iter().enumerate() {
+        for (index, item) in kv.data.iter().enumerate() {
+            fields.push((format!("spec.kv[{entry}].data[{index}].secretKeyRef"), (&item.secret_key_ref).into()));
+        }
+    }
+    fields
 }
 
 /// The variable for a key of an object: both names in upper case, every other character as `_`.

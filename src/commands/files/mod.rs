@@ -43,10 +43,6 @@ impl FileProblem {
     pub fn of_file(file: String, message: String) -> Self {
         Self { file, line: None, column: None, document: None, object: None, field: None, message }
     }
-
-    fn unreadable(file: &Path, message: String) -> Self {
-        Self::of_file(shown(file), message)
-    }
 }
 
 impl Place {
@@ -98,7 +94,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Resources, Vec<FileProblem>> {
         let files = match files_of(path) {
             Ok(files) => files,
             Err(problem) => {
-                problems.push(problem);
+                problems.push(FileProblem::of_file(shown(path), problem));
                 continue;
             }
         };
@@ -108,7 +104,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Resources, Vec<FileProblem>> {
             }
             match read(&file) {
                 Ok(text) => documents::read(&shown(&file), &text, &mut resources, &mut problems),
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(FileProblem::of_file(shown(&file), problem)),
             }
         }
     }
@@ -124,11 +120,11 @@ fn shown(path: &Path) -> String {
 }
 
 /// The files that a path stands for: itself, or those of a directory, sorted, without its sub-directories.
-fn files_of(path: &Path) -> Result<Vec<PathBuf>, FileProblem> {
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, String> {
     if is_standard_input(path) || !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let unreadable = |error| FileProblem::unreadable(path, format!("cannot be read: {error}"));
+    let unreadable = |error| format!("cannot be read: {error}");
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();
@@ -139,21 +135,21 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, FileProblem> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(FileProblem::unreadable(path, "holds no .yaml, .yml or .json file; name another path".to_owned()));
+        return Err("holds no .yaml, .yml or .json file; name another path".to_owned());
     }
     Ok(files)
 }
 
-fn read(file: &Path) -> Result<String, FileProblem> {
+fn read(file: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     let read = if is_standard_input(file) {
         std::io::stdin().lock().read_to_end(&mut bytes)
     } else {
         std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut bytes))
     };
-    read.map_err(|error| FileProblem::unreadable(file, format!("cannot be read: {error}")))?;
+    read.map_err(|error| format!("cannot be read: {error}"))?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        FileProblem::unreadable(file, format!("is not UTF-8 from byte {at} on; save it as UTF-8"))
+        format!("is not UTF-8 from byte {at} on; save it as UTF-8")
     })
 }

@@ -93,7 +93,7 @@ impl Resources {
         &self.ignored
     }
 
-    pub(super) fn ignore(&mut self, place: &Place, object: String) {
+    pub(super) fn ignore(&mut self, place: &Place, object: &str) {
         self.ignored.push(format!("{place}: {object} is passed over: not a kind that is used here"));
     }
 

@@ -22,7 +22,8 @@ fn patch() -> Call {
 
 #[test]
 fn the_status_and_text_decide_what_can_be_done() {
-    let table: &[(u16, &str, fn(&VaultError) -> bool)] = &[
+    type Row = (u16, &'static str, fn(&VaultError) -> bool);
+    let table: &[Row] = &[
         (307, "", |e| matches!(e, VaultError::Standby { .. })),
         (400, "error checking jwks URL http://h/jwks", |e| matches!(e, VaultError::IssuerUnreachable { .. })),
         (400, "error checking oidc discovery URL", |e| matches!(e, VaultError::IssuerUnreachable { .. })),
@@ -46,6 +47,7 @@ fn the_status_and_text_decide_what_can_be_done() {
         (429, "request path \"sys/auth\": rate limit quota exceeded", |e| matches!(e, VaultError::RateLimited { .. })),
         (472, "", |e| matches!(e, VaultError::Standby { .. })),
         (473, "", |e| matches!(e, VaultError::Standby { .. })),
+        (500, "JSON string value exceeds allowed length", |e| matches!(e, VaultError::Rejected { .. })),
         (500, "internal error", |e| matches!(e, VaultError::Unavailable { status: 500, .. })),
         (503, "Vault is sealed", |e| matches!(e, VaultError::Sealed { .. })),
         (503, "local node not active but active cluster node not found", |e| {
@@ -87,9 +89,11 @@ fn absent_has_three_shapes() {
 
 #[test]
 fn a_secret_asked_for_on_a_mount_of_the_other_kv_version_is_not_absent() {
-    let body = json!({"errors": [], "warnings": ["Invalid path for a versioned K/V secrets engine. …"]});
-    let found = answer(404, Body::Json(body)).found(&call());
-    assert!(matches!(found, Err(VaultError::Rejected { .. })), "{:?}", found.err());
+    let warnings = ["Invalid path for a versioned K/V secrets engine. …"];
+    for body in [json!({"data": null, "warnings": warnings}), json!({"errors": [], "warnings": warnings})] {
+        let found = answer(404, Body::Json(body)).found(&call());
+        assert!(matches!(found, Err(VaultError::Rejected { .. })), "{:?}", found.err());
+    }
 }
 
 #[test]

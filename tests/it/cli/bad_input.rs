@@ -1,16 +1,21 @@
 //! Bad input: each names file and field and the next step, and Vault is not even asked.
 
 use super::{Case, SECRET, run};
+use crate::lab::process::Scratch;
 
 /// What is put in place of what, and what is said about it.
 type Row = (&'static str, &'static str, &'static [&'static str]);
 
 const BINDING: &[Row] = &[
     // Malformed YAML.
-    ("spec:\n", "spec: [\n", &["binding.yaml:5: document 1", "column", "malformed YAML"]),
-    ("  roles:\n", "\troles:\n", &["binding.yaml:13: document 1", "malformed YAML"]),
+    ("spec:\n", "spec: [\n", &["binding.yaml:6:3: document 1", "malformed YAML"]),
+    ("  roles:\n", "\troles:\n", &["binding.yaml:14:1: document 1", "malformed YAML"]),
     // What the types do not know.
-    ("    userClaim: sub", "    userClam: sub", &["binding.yaml:17", "spec.roles[0].userClam", "unknown field"]),
+    (
+        "    userClaim: sub",
+        "    userClam: sub",
+        &["binding.yaml:18: document 1", "spec.roles[0].userClam", "unknown field"],
+    ),
     (
         "  connectionRef:",
         "  adoption: Maybe\n  connectionRef:",
@@ -22,6 +27,12 @@ const BINDING: &[Row] = &[
     ("kind: VaultJwtBinding", "kind: VaultJWTBinding", &["kind", "must be 'VaultJwtBinding'"]),
     ("kind: VaultJwtBinding\n", "", &["kind", "must be set"]),
     ("name: backstage-backend,", "", &["metadata.name", "must be set"]),
+    // A secret in the wrong place is not quoted.
+    (
+        "data: [{key: Badal_devex, secretKeyRef: {name: tfc-token, key: token}}]",
+        "data: [hunter2-tfc-value]",
+        &["binding.yaml:29", "spec.kv[0].data[0]", "invalid type: a string"],
+    ),
     // What Vault would misread or refuse.
     ("  - name: backend", "  - name: ../backend", &["spec.roles[0].name", "'..'"]),
     ("  - name: backend", "  - name: a/b", &["spec.roles[0].name", "must consist of"]),
@@ -127,14 +138,17 @@ async fn files_that_are_not_there_or_hold_no_binding_are_named() {
 }
 
 #[tokio::test]
-async fn values_of_no_byte_and_of_a_mebibyte_are_written_as_they_are() {
+async fn values_of_any_size_that_vault_takes_are_written_and_larger_ones_are_refused() {
     let case = Case::new().await;
-    for value in [String::new(), "x".repeat(1024 * 1024)] {
+    let path = format!("{}/kv/data/terraform/tfc-token", case.id);
+    for value in [String::new(), "x".repeat(900_000)] {
         case.write("secret.yaml", &case.secret().replace(SECRET, &format!("'{value}'")));
         case.run("apply", &[]).await.ends_with(0);
-        let secret = case.vault.api().read(&format!("{}/kv/data/terraform/tfc-token", case.id)).await;
+        let secret = case.vault.api().read(&path).await;
         assert!(secret["data"]["Badal_devex"] == *value, "{} bytes", value.len());
     }
+    case.write("secret.yaml", &case.secret().replace(SECRET, &"x".repeat(1024 * 1024)));
+    case.run("apply", &[]).await.ends_with(1).says(&["binding.yaml", "spec.kv[0].data", "at most 1000000"]);
 }
 
 #[tokio::test]
@@ -147,4 +161,10 @@ async fn the_definitions_are_printed_as_yaml_and_as_json() {
     ]);
     let json = run(&["crds", "-o", "json"], &[]).await.json();
     assert_eq!(json["items"].as_array().map(Vec::len), Some(2));
+    let folder = Scratch::new().unwrap();
+    let path = folder.path().join("crds").display().to_string();
+    run(&["crds", "--output-dir", &path], &[]).await.ends_with(0);
+    let files = ["vaultconnections", "vaultjwtbindings"];
+    let texts = files.map(|name| format!("---\n{}", std::fs::read_to_string(format!("{path}/{name}.yaml")).unwrap()));
+    assert_eq!(texts.concat(), yaml.out);
 }

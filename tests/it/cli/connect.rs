@@ -118,16 +118,16 @@ async fn a_vault_that_cannot_be_used_is_told_in_one_message() {
     let other_ca = other_ca.display().to_string();
     let root = case.vault.root_token();
     for (environment, message) in [
-        (vec![("VAULT_ADDR", absent.as_str()), ("VAULT_TOKEN", root)], "refused"),
-        (vec![("VAULT_ADDR", &page.url()), ("VAULT_TOKEN", root)], "not one of Vault's API"),
-        (vec![("VAULT_ADDR", tls.address()), ("VAULT_TOKEN", root), ("VAULT_CACERT", &other_ca)], "unknown CA"),
+        (vec![("VAULT_ADDR", absent.as_str()), ("VAULT_TOKEN", root)], "refused; check VAULT_ADDR"),
+        (vec![("VAULT_ADDR", &page.url()), ("VAULT_TOKEN", root)], "check VAULT_ADDR"),
+        (vec![("VAULT_ADDR", tls.address()), ("VAULT_TOKEN", root), ("VAULT_CACERT", &other_ca)], "check VAULT_CACERT"),
         (vec![("VAULT_ADDR", tls.address()), ("VAULT_TOKEN", root), ("VAULT_CACERT", "/nowhere.pem")], "VAULT_CACERT"),
-        (vec![("VAULT_ADDR", "vault.example"), ("VAULT_TOKEN", root)], "address of Vault"),
+        (vec![("VAULT_ADDR", "vault.example"), ("VAULT_TOKEN", root)], "check VAULT_ADDR"),
         (vec![("VAULT_ADDR", case.vault.address())], "set VAULT_TOKEN"),
-        (vec![("VAULT_ADDR", case.vault.address()), ("VAULT_TOKEN", "nonsense")], "permission denied"),
+        (vec![("VAULT_ADDR", case.vault.address()), ("VAULT_TOKEN", "nonsense")], "check VAULT_TOKEN"),
         (
             vec![("VAULT_ADDR", case.vault.address()), ("VAULT_TOKEN", root), ("VAULT_NAMESPACE", "a")],
-            "has no namespaces",
+            "check VAULT_NAMESPACE",
         ),
     ] {
         for command in ["plan", "apply"] {
@@ -140,6 +140,20 @@ async fn a_vault_that_cannot_be_used_is_told_in_one_message() {
     let ca = case.write("ca.pem", tls.ca().unwrap()).display().to_string();
     let environment = [("VAULT_ADDR", tls.address()), ("VAULT_TOKEN", root), ("VAULT_CACERT", &ca)];
     run(&["plan", "-f", &folder], &environment).await.ends_with(1).says(&["is sealed", "vault operator unseal"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_among_the_files_is_named_and_no_other_vault_is_asked() {
+    let case = Case::new().await;
+    let other = case.connection("{token: {secretRef: {namespace: ops, name: vault, key: token}}}");
+    case.write("connection.yaml", &other.replace("name: main", "name: other"));
+    let mark = case.vault.mark();
+
+    for command in ["plan", "apply"] {
+        let printed = case.run(command, &[]).await;
+        printed.ends_with(1).says(&["spec.connectionRef.name", "'main' is not among the files, which hold 'other'"]);
+    }
+    assert!(!case.vault.requests_since(mark).iter().any(|request| request.path.contains(&case.id)));
 }
 
 #[tokio::test]

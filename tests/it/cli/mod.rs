@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::OnceCell;
 
 use crate::lab::operator::binary;
@@ -60,14 +61,24 @@ impl std::fmt::Display for Printed {
 
 /// Runs the binary with this environment and no other.
 async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Printed {
-    let output = tokio::process::Command::new(binary())
+    run_with_input(arguments, environment, "").await
+}
+
+/// The same with something on its standard input.
+async fn run_with_input(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Printed {
+    let mut child = tokio::process::Command::new(binary())
         .args(arguments)
         .env_clear()
         .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .output()
-        .await
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
         .expect("the binary runs");
+    // A command that does not read may end before it is written to.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes()).await;
+    let output = child.wait_with_output().await.expect("the binary ends");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     let printed =
         Printed { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) };

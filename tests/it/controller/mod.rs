@@ -5,3 +5,4 @@ mod drift;
 mod invariants;
 mod life;
 mod scenario;
+mod vault_policy;
