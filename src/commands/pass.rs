@@ -88,13 +88,13 @@ impl<'a> Job<'a> {
     /// binding's marker only if the spec says so.
     pub(crate) fn plan(&self, observation: &Observation) -> Plan<'_> {
         let takeover = Takeover::from(self.binding.spec.adoption);
-        let none = BTreeSet::new();
+        let (none, nothing) = (BTreeSet::new(), BTreeSet::new());
         let mode = Mode {
             correct: true,
             takeover: if takeover == Takeover::Nothing { Takeover::Unmarked } else { takeover },
             owner: &self.owner,
             contested: &none,
-            lost: &none,
+            taken: &nothing,
         };
         sync::plan(&self.desired.objects, &[], &[], observation, &mode)
     }

@@ -42,6 +42,9 @@ impl Pass {
 
 /// Reconciles one binding.
 pub(crate) async fn reconcile(binding: Arc<VaultJwtBinding>, context: Arc<Context>) -> Action {
+    if context.is_broken(&BindingRef::from_obj(binding.as_ref())) {
+        return Action::await_change();
+    }
     let mut state = context.take_state(&binding);
     let action = look(&binding, &context, &mut state).await;
     context.put_state(&binding, state);
@@ -63,7 +66,12 @@ pub(crate) async fn report_panic(binding: &VaultJwtBinding, context: &Context) {
 }
 
 async fn look(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState) -> Action {
-    if binding.metadata.deletion_timestamp.is_some() {
+    let deleting = binding.metadata.deletion_timestamp.is_some();
+    if (deleting || !binding.spec.suspend) && !context.has_looked_at(&binding.spec.connection_ref.name) {
+        // After a start the connection's own pass comes first, and asks for this one when it is done.
+        return Action::requeue(pace::jitter(Duration::from_secs(5)));
+    }
+    if deleting {
         return deletion::look(binding, context, state).await;
     }
     if binding.spec.suspend {
@@ -110,6 +118,9 @@ async fn finish(binding: &VaultJwtBinding, context: &Context, state: &mut Bindin
     let interval = binding.spec.interval.parse().unwrap_or(Duration::from_secs(300)).max(Duration::from_secs(30));
     let wait = pace::next(&outcome, interval, state.failures);
     let before = conditions::find(&state.status.conditions, ConditionType::Ready).cloned();
+    if outcome.doubts_vault() {
+        context.doubt(&binding.spec.connection_ref.name);
+    }
     let phase = Phase::Ended(outcome);
     let written = status::write(binding, context, state, &phase, Some((managed, drift))).await;
     let after = conditions::find(&state.status.conditions, ConditionType::Ready);
@@ -149,28 +160,15 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
     let mut desired = desired::desired(&binding.spec, &references, &granted);
     let mut outcome = Outcome { issues: desired.problems.iter().map(Issue::of_problem).collect(), unknown: Vec::new() };
 
-    let refused = ids(&desired.problems, |kind| matches!(kind, ProblemKind::Invalid | ProblemKind::NotGranted));
-    let contest = {
-        let mut index = context.index();
-        let rivals = index.refuse(&this, refused);
-        context.trigger(rivals);
-        index.contest(&this, |other| context.same_vault(&connection, other))
-    };
-    let lost = contest.lost.clone();
+    let contest = context.contest(&this, &connection);
+    let lost: BTreeSet<ObjectId> = contest.lost.iter().map(|claim| claim.id.clone()).collect();
     desired.objects.retain(|object| !lost.contains(&object.id()));
-    outcome.issues.extend(lost.iter().map(|id| {
-        Issue::new(
-            Class::Rejected,
-            ConditionType::Accepted,
-            Reason::Conflict,
-            format!("{id}: an older binding claims it too; choose another name, or remove it there"),
-        )
-    }));
+    outcome.issues.extend(contest.lost.iter().map(Issue::of_lost_claim));
     // What may become right again by itself, or is somebody else's in part, is neither wanted nor left over. But a spec
     // that is broken does not outlive a grant that is gone.
     let ungranted = ids(&desired.problems, |kind| kind == ProblemKind::NotGranted);
     let mut unknown = ids(&desired.problems, |kind| kind != ProblemKind::NotGranted);
-    unknown.extend(lost.iter().filter(|id| id.kind == ObjectKind::Kv).cloned());
+    unknown.extend(lost.into_iter().filter(|id| id.kind == ObjectKind::Kv));
     unknown.retain(|id| !ungranted.contains(id));
 
     let owner = owner(context, binding);
@@ -180,15 +178,23 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
         takeover: binding.spec.adoption.into(),
         owner: &owner,
         contested: &contest.contested,
-        lost: &contest.lost,
+        taken: &contest.taken,
     };
-    let managed = state.status.managed_objects.clone();
+    let managed = sync::plan::without(&state.status.managed_objects, &contest.taken);
     let leftovers = sync::plan::leftovers(&managed, &desired.objects, &unknown);
     let seen = sync::observe(&session.vault, &session.mounts, &desired.objects, &leftovers, &mut state.memory).await;
     let plan = sync::plan(&desired.objects, &leftovers, &managed, &seen, &mode);
     let announced = plan.announced(&managed);
-    if announced != managed && plan.steps.iter().any(sync::Step::writes) {
-        status::announce(binding, context, state, announced).await;
+    if announced != managed
+        && plan.steps.iter().any(sync::Step::writes)
+        && !status::announce(binding, context, state, announced).await
+    {
+        return Pass::ended(Issue::new(
+            Class::Unavailable,
+            ConditionType::Synced,
+            Reason::Pending,
+            "What is about to be made could not be recorded in the status, so nothing was written to Vault",
+        ));
     }
     let expected = news::expected(&desired.objects, &state.memory);
     let apply = sync::apply::Context {
@@ -208,29 +214,24 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
 /// The session that a binding works with.
 pub(crate) fn session(binding: &VaultJwtBinding, context: &Context, namespace: &str) -> Result<Session, Issue> {
     let name = &binding.spec.connection_ref.name;
-    let known = context.vault_connections.get(&kube::runtime::reflector::ObjectRef::new(name));
-    let live = match (known, context.connections.get(name)) {
-        (None, _) => return Err(connection_missing(binding)),
-        (Some(_), Some(live)) => live,
-        (Some(_), None) => {
-            return Err(Issue::new(
-                Class::Waiting,
-                ConditionType::Synced,
-                Reason::ConnectionNotReady,
-                format!("VaultConnection '{name}' is not ready yet; see its status"),
-            ));
-        }
-    };
-    match live.trouble() {
-        None => Ok(live.session(namespace)),
-        Some(issue) => Err(Issue {
-            class: Class::Waiting,
-            condition: ConditionType::Synced,
-            reason: if issue.reason == Reason::VaultSealed { issue.reason } else { Reason::ConnectionNotReady },
-            message: format!("VaultConnection '{name}': {}", issue.message),
-            retry_after: issue.retry_after,
-        }),
+    if context.vault_connections.get(&kube::runtime::reflector::ObjectRef::new(name)).is_none() {
+        return Err(connection_missing(binding));
     }
+    let issue = match context.connections.get(name) {
+        Some(Ok(live)) => match live.trouble() {
+            None => return Ok(live.session(namespace)),
+            Some(issue) => issue,
+        },
+        Some(Err(issue)) => issue,
+        None => Issue::new(Class::Waiting, ConditionType::Synced, Reason::Pending, "it was not looked at yet"),
+    };
+    Err(Issue {
+        class: Class::Waiting,
+        condition: ConditionType::Synced,
+        reason: if issue.reason == Reason::VaultSealed { issue.reason } else { Reason::ConnectionNotReady },
+        message: format!("VaultConnection '{name}': {}", issue.message),
+        retry_after: issue.retry_after,
+    })
 }
 
 fn connection_missing(binding: &VaultJwtBinding) -> Issue {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
-use kube::core::{ApiResource, NamespaceResourceScope, Resource};
+use kube::core::{ApiResource, NamespaceResourceScope, ObjectMeta, Resource};
 use kube::{Client, ResourceExt};
 use secrecy::{SecretSlice, SecretString};
 use serde::Serialize;
@@ -139,6 +139,39 @@ pub(crate) async fn service_account_token(
     }
 }
 
+/// An object as it is stored, also where its type cannot be decoded.
+pub(crate) async fn get_raw<K>(client: &Client, metadata: &ObjectMeta) -> Result<Option<DynamicObject>, ClusterError>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let api = raw_api::<K>(client, metadata.namespace.as_deref());
+    let found = call("read an object", api.get_opt(metadata.name.as_deref().unwrap_or_default())).await?;
+    Ok(found.filter(|found| found.metadata.uid == metadata.uid))
+}
+
+/// Changes fields of a status and leaves the others.
+pub(crate) async fn patch_status<K>(
+    client: &Client,
+    object: &DynamicObject,
+    fields: &serde_json::Value,
+) -> Result<(), ClusterError>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let api = raw_api::<K>(client, object.metadata.namespace.as_deref());
+    let patch = json!({"metadata": {"uid": object.metadata.uid}, "status": fields});
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    call("write a status", api.patch_status(&object.name_any(), &params, &Patch::Merge(&patch))).await.map(drop)
+}
+
+fn raw_api<K: Resource<DynamicType = ()>>(client: &Client, namespace: Option<&str>) -> Api<DynamicObject> {
+    let resource = ApiResource::erase::<K>(&());
+    match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    }
+}
+
 /// Writes a status; gives the resource version that it has since.
 pub(crate) async fn write_status<K>(
     client: &Client,
@@ -149,10 +182,7 @@ where
     K: Resource<DynamicType = ()>,
 {
     let resource = ApiResource::erase::<K>(&());
-    let api: Api<DynamicObject> = match object.namespace() {
-        Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
+    let api = raw_api::<K>(client, object.namespace().as_deref());
     let name = object.name_any();
     let patch = json!({
         "apiVersion": resource.api_version,

@@ -15,6 +15,8 @@ use crate::api::status::ConnectionStatus;
 use crate::api::{REQUESTED_AT, VaultConnection};
 
 const INTERVAL: Duration = Duration::from_secs(60);
+/// One connection is asked for all its bindings, so it may be asked often.
+const LONGEST_RETRY: Duration = Duration::from_secs(15);
 const PARTS: [(ConditionType, &str); 2] =
     [(ConditionType::Reachable, "Vault answers"), (ConditionType::Authenticated, "Vault let the operator log in")];
 
@@ -41,20 +43,15 @@ pub(crate) async fn reconcile(connection: Arc<VaultConnection>, context: Arc<Con
             live.set_trouble(issue) || fresh
         }
         Err(issue) => {
-            // What it referred to is gone or wrong: nothing may go on with the old credentials.
-            let old = context.connections.remove(&name);
-            if let Some(old) = &old {
-                old.close().await;
-            }
-            outcome.issues.push(issue);
-            old.is_some()
+            outcome.issues.push(issue.clone());
+            context.connections.fail(&name, issue).await
         }
     };
     if outcome.issues.iter().any(|issue| issue.condition == ConditionType::Reachable) {
         outcome.unknown.push(ConditionType::Authenticated);
     }
     let failures = context.count_failures(&connection, outcome.wants_retry());
-    let wait = pace::next(&outcome, INTERVAL, failures);
+    let wait = pace::next(&outcome, if outcome.wants_retry() { LONGEST_RETRY } else { INTERVAL }, failures);
     write_status(&connection, &context, outcome).await;
     if changed {
         context.trigger_users_of(&name);
@@ -66,6 +63,7 @@ pub(crate) async fn reconcile(connection: Arc<VaultConnection>, context: Arc<Con
 /// Whether Vault is there and lets the operator in.
 async fn look(live: &super::connections::Connection) -> Result<(), Issue> {
     let health = live.server.health().await.map_err(|error| Issue::of_vault(&error, ConditionType::Reachable))?;
+    live.set_cluster_id(health.cluster_id.clone());
     let unavailable =
         |reason, message: &str| Err(Issue::new(Class::Unavailable, ConditionType::Reachable, reason, message));
     if !health.initialized {

@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     sessions: Mutex<HashMap<Option<String>, Session>>,
     /// What the last look at it found, when that was not good.
     trouble: RwLock<Option<Issue>>,
+    /// Vault's own id, once it has told.
+    cluster_id: RwLock<Option<String>>,
 }
 
 /// Who the operator is to a Vault.
@@ -82,6 +84,17 @@ impl Connection {
         changed
     }
 
+    /// What tells this Vault from others, whatever its address.
+    pub(crate) fn cluster_id(&self) -> Option<String> {
+        self.cluster_id.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_cluster_id(&self, id: Option<String>) {
+        if id.is_some() {
+            *self.cluster_id.write().unwrap_or_else(PoisonError::into_inner) = id;
+        }
+    }
+
     /// Revokes all its tokens.
     pub(crate) async fn close(&self) {
         let sessions: Vec<Session> = {
@@ -92,23 +105,41 @@ impl Connection {
     }
 }
 
-/// All live connections, by name.
+/// A connection that was opened, or why it could not be.
+type Opened = Result<Arc<Connection>, Issue>;
+
+/// All connections that were looked at, by name.
 #[derive(Default)]
-pub(crate) struct Connections(RwLock<HashMap<String, Arc<Connection>>>);
+pub(crate) struct Connections(RwLock<HashMap<String, Opened>>);
 
 impl Connections {
-    pub(crate) fn get(&self, name: &str) -> Option<Arc<Connection>> {
+    /// The connection of that name; none before its first look.
+    pub(crate) fn get(&self, name: &str) -> Option<Opened> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    pub(crate) fn remove(&self, name: &str) -> Option<Arc<Connection>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(name)
+    /// Records that a connection cannot be opened: nothing goes on with its old credentials. Says whether that is new.
+    pub(crate) async fn fail(&self, name: &str, issue: Issue) -> bool {
+        let old = self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), Err(issue.clone()));
+        match old {
+            Some(Ok(live)) => live.close().await,
+            Some(Err(before)) => return before != issue,
+            None => {}
+        }
+        true
+    }
+
+    pub(crate) async fn remove(&self, name: &str) {
+        let old = self.0.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        if let Some(Ok(live)) = old {
+            live.close().await;
+        }
     }
 
     /// Revokes every token.
     pub(crate) async fn close(&self) {
         let all: Vec<Arc<Connection>> =
-            self.0.write().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, live)| live).collect();
+            self.0.write().unwrap_or_else(PoisonError::into_inner).drain().filter_map(|(_, live)| live.ok()).collect();
         join_all(all.iter().map(|live| live.close())).await;
     }
 
@@ -120,12 +151,13 @@ impl Connections {
         operator: &Operator,
     ) -> Result<Arc<Connection>, Issue> {
         let prepared = prepare(spec, operator).await?;
-        if let Some(live) = self.get(name).filter(|live| live.fingerprint == prepared.fingerprint) {
+        let live = self.get(name).and_then(Result::ok);
+        if let Some(live) = live.filter(|live| live.fingerprint == prepared.fingerprint) {
             return Ok(live);
         }
         let live = Arc::new(prepared.build()?);
-        let old = self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), live.clone());
-        if let Some(old) = old {
+        let old = self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), Ok(live.clone()));
+        if let Some(Ok(old)) = old {
             old.close().await;
         }
         Ok(live)
@@ -158,6 +190,7 @@ impl Prepared {
             fingerprint: self.fingerprint,
             sessions: Mutex::default(),
             trouble: RwLock::default(),
+            cluster_id: RwLock::default(),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What the reconcilers share: the stores, the index, the queues, the live connections, and what each object's last pass
 //! left behind. All of it can be rebuilt from the cluster and Vault.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -11,10 +11,11 @@ use kube::{Resource, ResourceExt};
 
 use super::connections::{Connections, Operator};
 use super::events::Events;
-use super::index::{BindingRef, Index};
+use super::index::{BindingRef, Contest, Index, Stance};
 use super::queue::Queue;
 use crate::api::status::{BindingStatus, ConnectionStatus};
 use crate::api::{VaultConnection, VaultJwtBinding};
+use crate::desired::{self, Granted, ProblemKind, References};
 use crate::sync::Memory;
 
 /// What the last pass over a binding left behind.
@@ -48,6 +49,8 @@ pub(crate) struct Context {
     pub(crate) binding_queue: Queue<VaultJwtBinding>,
     pub(crate) connection_queue: Queue<VaultConnection>,
     pub(crate) index: Mutex<Index>,
+    /// Bindings whose present form cannot be decoded: their last form still claims, and is not worked on.
+    pub(crate) broken: Mutex<HashSet<BindingRef>>,
     pub(crate) states: Mutex<HashMap<String, BindingState>>,
     pub(crate) connection_states: Mutex<ConnectionStates>,
 }
@@ -72,8 +75,37 @@ impl Context {
     }
 
     pub(crate) fn trigger_users_of(&self, connection: &str) {
-        let users = self.index().using(connection);
-        self.trigger(users);
+        let index = self.index();
+        self.trigger(index.with_rivals(index.using(connection)));
+    }
+
+    /// Looks at a connection that a binding had trouble with: it is asked for all of them until it is well again, and
+    /// then they are told.
+    pub(crate) fn doubt(&self, connection: &str) {
+        if let Some(Ok(live)) = self.connections.get(connection)
+            && live.trouble().is_none()
+        {
+            self.connection_queue.push(ObjectRef::new(connection));
+        }
+    }
+
+    /// Looks at the bindings of a namespace, and at those that claim the same as they do.
+    pub(crate) fn trigger_namespace(&self, namespace: &str) {
+        let index = self.index();
+        self.trigger(index.with_rivals(index.in_namespace(namespace)));
+    }
+
+    pub(crate) fn set_broken(&self, binding: BindingRef, broken: bool) {
+        let mut all = lock(&self.broken);
+        if broken {
+            all.insert(binding);
+        } else {
+            all.remove(&binding);
+        }
+    }
+
+    pub(crate) fn is_broken(&self, binding: &BindingRef) -> bool {
+        lock(&self.broken).contains(binding)
     }
 
     /// Takes what the last pass left; it is put back at the end of this one.
@@ -94,18 +126,53 @@ impl Context {
 
     /// Forgets what is known of bindings that are gone.
     pub(crate) fn forget_gone_bindings(&self) {
-        let present: std::collections::HashSet<String> =
-            self.bindings.state().iter().filter_map(|binding| binding.uid()).collect();
+        let present: HashSet<String> = self.bindings.state().iter().filter_map(|binding| binding.uid()).collect();
         lock(&self.states).retain(|uid, _| present.contains(uid));
     }
 
-    /// Whether a connection, by name, leads to the same Vault as another one.
-    pub(crate) fn same_vault(&self, connection: &VaultConnection, other: &str) -> bool {
-        connection.name_any() == other
-            || self.vault_connections.get(&ObjectRef::new(other)).is_some_and(|other| {
-                other.spec.address == connection.spec.address
-                    && other.spec.vault_namespace == connection.spec.vault_namespace
-            })
+    /// How the claims of a binding stand against those of others on the same Vault.
+    pub(crate) fn contest(&self, binding: &BindingRef, connection: &VaultConnection) -> Contest {
+        let same_vault = |other: &str| {
+            let other = self.vault_connections.get(&ObjectRef::new(other));
+            other.is_some_and(|other| self.same_vault(connection, &other))
+        };
+        self.index().contest(binding, same_vault, |other| self.stance(other))
+    }
+
+    /// What counts of a binding's claims. Asked of the present spec and grants each time, so that no pass depends on
+    /// which other one came first.
+    fn stance(&self, binding: &BindingRef) -> Option<Stance> {
+        let binding = self.bindings.get(binding)?;
+        let theirs = self.vault_connections.get(&ObjectRef::new(&binding.spec.connection_ref.name))?;
+        let namespace = binding.namespace().unwrap_or_default();
+        let labels = self.labels_of(&namespace);
+        let granted = Granted::select(&theirs.spec.grants, &namespace, &labels);
+        let managed = binding.status.as_ref().map(|status| status.managed_objects.as_slice()).unwrap_or_default();
+        let problems = desired::desired(&binding.spec, &References::new(), &granted).problems;
+        let refused = |problem: &desired::Problem| match problem.kind {
+            ProblemKind::NotGranted => true,
+            // An edit that goes wrong gives nothing away.
+            ProblemKind::Invalid => !managed.iter().any(|managed| Some(managed.id()) == problem.object),
+            ProblemKind::ReferenceNotFound | ProblemKind::ReferenceInvalid => false,
+        };
+        let refused = problems.into_iter().filter(refused).filter_map(|problem| problem.object).collect();
+        let deleting = binding.metadata.deletion_timestamp.is_some();
+        Some(Stance { refused, suspended: binding.spec.suspend, deleting })
+    }
+
+    /// Whether two connections lead to the same Vault: by its own id, where both know it, or by the address.
+    fn same_vault(&self, one: &VaultConnection, other: &VaultConnection) -> bool {
+        let id = |of: &VaultConnection| self.connections.get(&of.name_any())?.ok()?.cluster_id();
+        let at = |of: &VaultConnection| of.spec.address.trim_end_matches('/').to_ascii_lowercase();
+        let namespace =
+            |of: &VaultConnection| of.spec.vault_namespace.as_deref().unwrap_or_default().trim_matches('/').to_owned();
+        let by_id = || id(one).is_some_and(|known| Some(known) == id(other));
+        namespace(one) == namespace(other) && (at(one) == at(other) || by_id())
+    }
+
+    /// Whether a connection is known not to be there, or was opened or refused since the start.
+    pub(crate) fn has_looked_at(&self, connection: &str) -> bool {
+        self.vault_connections.get(&ObjectRef::new(connection)).is_none() || self.connections.get(connection).is_some()
     }
 
     /// The labels of a namespace.

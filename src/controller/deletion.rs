@@ -72,6 +72,9 @@ async fn held_up(
     }
     state.failures = state.failures.saturating_add(1);
     let wait = pace::next(&outcome, Duration::from_secs(120), state.failures);
+    if outcome.doubts_vault() {
+        context.doubt(&binding.spec.connection_ref.name);
+    }
     let managed = state.status.managed_objects.clone();
     status::write(binding, context, state, &Phase::Deleting(outcome), Some((Some(managed), Vec::new()))).await;
     Action::requeue(wait)
@@ -82,19 +85,19 @@ async fn clean(binding: &VaultJwtBinding, context: &Context, state: &mut Binding
     let session = binding::session(binding, context, &namespace)
         .map_err(|issue| Outcome { issues: vec![issue], unknown: Vec::new() })?;
     let this = BindingRef::from_obj(binding);
-    let contest = {
-        let connection =
-            context.vault_connections.get(&kube::runtime::reflector::ObjectRef::new(&binding.spec.connection_ref.name));
-        let index = context.index();
-        index.contest(&this, |other| connection.as_ref().is_some_and(|c| context.same_vault(c, other)))
-    };
+    let name = &binding.spec.connection_ref.name;
+    let contest = context
+        .vault_connections
+        .get(&kube::runtime::reflector::ObjectRef::new(name))
+        .map(|connection| context.contest(&this, &connection))
+        .unwrap_or_default();
     let owner = binding::owner(context, binding);
     let mode = Mode {
         correct: true,
         takeover: Takeover::Nothing,
         owner: &owner,
         contested: &BTreeSet::new(),
-        lost: &contest.lost,
+        taken: &contest.taken,
     };
     let managed = state.status.managed_objects.clone();
     let leftovers: Vec<_> = managed.iter().collect();

@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::references::CaKind;
+use crate::api::status::ManagedObject;
 use crate::api::{REQUESTED_AT, VaultJwtBinding};
 use crate::desired::{self, Claim, ObjectId};
 
@@ -28,10 +29,24 @@ struct Entry {
     rank: Rank,
     connection: String,
     claims: Vec<Claim>,
+    /// Which of the claims it owns by its record.
+    holds: Vec<bool>,
+    /// What it owns by its record and no longer claims.
+    leftovers: Vec<Claim>,
     referents: Vec<Referent>,
-    /// Objects that the last pass refused, as invalid or not granted: they claim nothing.
-    refused: BTreeSet<ObjectId>,
     seen: Seen,
+}
+
+impl Entry {
+    /// What it owns by its record.
+    fn held(&self) -> impl Iterator<Item = &Claim> {
+        let claimed = self.claims.iter().zip(&self.holds).filter_map(|(claim, holds)| holds.then_some(claim));
+        claimed.chain(&self.leftovers)
+    }
+
+    fn holds(&self, claim: &Claim) -> bool {
+        self.held().any(|held| held.conflicts_with(claim))
+    }
 }
 
 /// What of a binding, besides its status, makes a pass worthwhile when it changes.
@@ -48,6 +63,9 @@ struct Seen {
 pub(crate) struct Index {
     entries: HashMap<BindingRef, Entry>,
     by_claim: HashMap<ObjectId, Vec<BindingRef>>,
+    by_leftover: HashMap<ObjectId, HashSet<BindingRef>>,
+    /// What a binding let go of while another one waited for it, with the connection.
+    released: HashMap<ObjectId, String>,
     by_referent: HashMap<Referent, HashSet<BindingRef>>,
     by_connection: HashMap<String, HashSet<BindingRef>>,
 }
@@ -55,10 +73,23 @@ pub(crate) struct Index {
 /// How the claims of one binding stand against those of others.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Contest {
-    /// Objects that younger bindings claim too.
+    /// Objects that are this binding's, although another one claims them too or has not let go of them yet.
     pub(crate) contested: BTreeSet<ObjectId>,
-    /// Objects that an older binding claims too.
-    pub(crate) lost: BTreeSet<ObjectId>,
+    /// What an older binding claims too.
+    pub(crate) lost: BTreeSet<Claim>,
+    /// What this binding owns by its record, and another one owns now.
+    pub(crate) taken: BTreeSet<Claim>,
+}
+
+/// What counts of a binding's claims.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stance {
+    /// Objects that no grant allows, or that are invalid and were never made: they are not claimed.
+    pub(crate) refused: BTreeSet<ObjectId>,
+    /// It is suspended, and takes nothing over.
+    pub(crate) suspended: bool,
+    /// It is being deleted, and leaves all to others.
+    pub(crate) deleting: bool,
 }
 
 impl Index {
@@ -71,13 +102,10 @@ impl Index {
             requested_at: binding.annotations().get(REQUESTED_AT).cloned(),
             deleting: binding.metadata.deletion_timestamp.is_some(),
         };
-        match self.entries.get_mut(&this) {
-            Some(entry) if entry.seen == seen => return Vec::new(),
-            Some(entry) if entry.seen.generation == seen.generation && entry.seen.uid == seen.uid => {
-                entry.seen = seen;
-                return vec![this];
-            }
-            _ => {}
+        let managed = binding.status.as_ref().map(|status| status.managed_objects.as_slice()).unwrap_or_default();
+        let known = self.entries.get(&this).map(|entry| &entry.seen);
+        if known.is_some_and(|known| known.generation == seen.generation && known.uid == seen.uid) {
+            return self.update(this, seen, managed);
         }
         let mut touched = self.remove(&this);
         let namespace = binding.namespace().unwrap_or_default();
@@ -93,8 +121,9 @@ impl Index {
                 .into_iter()
                 .map(|reference| (reference.kind, namespace.clone(), reference.name))
                 .collect(),
-            refused: BTreeSet::new(),
-            seen,
+            holds: Vec::new(),
+            leftovers: Vec::new(),
+            seen: seen.clone(),
         };
         for claim in &entry.claims {
             let claimants = self.by_claim.entry(claim.id.clone()).or_default();
@@ -108,10 +137,57 @@ impl Index {
         }
         self.by_connection.entry(entry.connection.clone()).or_default().insert(this.clone());
         self.entries.insert(this.clone(), entry);
+        self.update(this.clone(), seen, managed);
         touched.push(this);
         touched.sort_by_key(ToString::to_string);
         touched.dedup();
         touched
+    }
+
+    /// Takes in what may change of a binding without its spec.
+    fn update(&mut self, this: BindingRef, seen: Seen, managed: &[ManagedObject]) -> Vec<BindingRef> {
+        let Some(entry) = self.entries.get_mut(&this) else { return Vec::new() };
+        let mut touched = Vec::new();
+        let held = held(managed);
+        let holds: Vec<bool> = entry.claims.iter().map(|claim| held.iter().any(|h| h.conflicts_with(claim))).collect();
+        let leftovers: Vec<Claim> =
+            held.into_iter().filter(|held| !entry.claims.iter().any(|claim| claim.conflicts_with(held))).collect();
+        if entry.holds != holds || entry.leftovers != leftovers {
+            let before: Vec<Claim> = entry.held().cloned().collect();
+            for claim in &entry.leftovers {
+                remove_from(&mut self.by_leftover, &claim.id, &this);
+            }
+            for claim in &leftovers {
+                self.by_leftover.entry(claim.id.clone()).or_default().insert(this.clone());
+            }
+            (entry.holds, entry.leftovers) = (holds, leftovers);
+            let connection = entry.connection.clone();
+            let now: Vec<Claim> = entry.held().cloned().collect();
+            self.released.retain(|id, _| !now.iter().any(|held| held.id == *id));
+            for claim in before.iter().filter(|claim| !now.contains(claim)) {
+                touched.extend(self.release(&this, claim, &connection));
+            }
+            let gained = now.iter().filter(|claim| !before.contains(claim));
+            let rivals = gained.filter_map(|claim| self.by_claim.get(&claim.id)).flatten();
+            touched.extend(rivals.filter(|rival| **rival != this).cloned());
+        }
+        let Some(entry) = self.entries.get_mut(&this) else { return touched };
+        if entry.seen != seen {
+            entry.seen = seen;
+            touched.push(this);
+        }
+        touched
+    }
+
+    /// Notes that a binding no longer owns something; gives those that wait for it.
+    fn release(&mut self, this: &BindingRef, claim: &Claim, connection: &str) -> Vec<BindingRef> {
+        let claimants = self.by_claim.get(&claim.id).into_iter().flatten();
+        let waiting: Vec<BindingRef> = claimants.filter(|other| *other != this).cloned().collect();
+        let owned = waiting.iter().filter_map(|id| self.entries.get(id)).any(|rival| rival.holds(claim));
+        if !waiting.is_empty() && !owned {
+            self.released.insert(claim.id.clone(), connection.to_owned());
+        }
+        waiting
     }
 
     /// Forgets a binding; gives those that claim something it claimed.
@@ -124,8 +200,15 @@ impl Index {
                 touched.extend(claimants.iter().cloned());
                 if claimants.is_empty() {
                     self.by_claim.remove(&claim.id);
+                    self.released.remove(&claim.id);
                 }
             }
+        }
+        for claim in &entry.leftovers {
+            remove_from(&mut self.by_leftover, &claim.id, this);
+        }
+        for claim in entry.held() {
+            touched.extend(self.release(this, claim, &entry.connection));
         }
         for referent in &entry.referents {
             remove_from(&mut self.by_referent, referent, this);
@@ -156,34 +239,82 @@ impl Index {
         self.entries.iter().filter(|(_, entry)| entry.rank.namespace == namespace).map(|(id, _)| id.clone()).collect()
     }
 
-    /// Records what a pass refused; gives those that claim something of it, when that changed.
-    pub(crate) fn refuse(&mut self, this: &BindingRef, refused: BTreeSet<ObjectId>) -> Vec<BindingRef> {
-        let Some(entry) = self.entries.get_mut(this) else { return Vec::new() };
-        let changed: Vec<ObjectId> = entry.refused.symmetric_difference(&refused).cloned().collect();
-        entry.refused = refused;
-        let rivals = changed.iter().filter_map(|id| self.by_claim.get(id)).flatten();
-        rivals.filter(|other| *other != this).cloned().collect()
+    /// Bindings and those that claim something that they claim: what becomes of the ones concerns the others.
+    pub(crate) fn with_rivals(&self, bindings: Vec<BindingRef>) -> HashSet<BindingRef> {
+        let claims = bindings.iter().filter_map(|id| self.entries.get(id)).flat_map(|entry| &entry.claims);
+        let rivals: Vec<BindingRef> =
+            claims.filter_map(|claim| self.by_claim.get(&claim.id)).flatten().cloned().collect();
+        bindings.into_iter().chain(rivals).collect()
     }
 
-    /// How the claims of a binding stand. `same_vault` says whether another connection leads to the same Vault.
-    pub(crate) fn contest(&self, this: &BindingRef, same_vault: impl Fn(&str) -> bool) -> Contest {
+    /// How the claims of a binding stand. `same_vault` says whether a connection leads to the same Vault as its own,
+    /// and `stance` what counts of a binding's claims.
+    pub(crate) fn contest(
+        &self,
+        this: &BindingRef,
+        same_vault: impl Fn(&str) -> bool,
+        stance: impl Fn(&BindingRef) -> Option<Stance>,
+    ) -> Contest {
         let mut contest = Contest::default();
         let Some(entry) = self.entries.get(this) else { return contest };
-        for claim in &entry.claims {
-            let claimants = self.by_claim.get(&claim.id).map(Vec::as_slice).unwrap_or_default();
-            for other in claimants.iter().filter(|other| *other != this) {
-                let Some(rival) = self.entries.get(other) else { continue };
-                let overlaps = rival.claims.iter().any(|theirs| theirs.conflicts_with(claim));
-                if !overlaps || rival.refused.contains(&claim.id) || !same_vault(&rival.connection) {
+        let ours = stance(this).unwrap_or_default();
+        let mut stances: HashMap<&BindingRef, Option<Stance>> = HashMap::new();
+        let mut of = |other: &'_ BindingRef| -> Option<(&Entry, Stance)> {
+            let (other, rival) = self.entries.get_key_value(other)?;
+            let look = || stance(other).filter(|_| same_vault(&rival.connection));
+            Some((rival, stances.entry(other).or_insert_with(look).clone()?))
+        };
+        for claim in entry.claims.iter().filter(|claim| !ours.refused.contains(&claim.id)) {
+            for other in self.by_claim.get(&claim.id).into_iter().flatten().filter(|other| *other != this) {
+                let Some((rival, theirs)) = of(other) else { continue };
+                if !rival.claims.iter().any(|theirs| theirs.conflicts_with(claim)) {
                     continue;
                 }
-                let side = if rival.rank < entry.rank { &mut contest.lost } else { &mut contest.contested };
-                side.insert(claim.id.clone());
+                if theirs.refused.contains(&claim.id) {
+                    // It will let go, or has nothing.
+                    contest.contested.extend(rival.holds(claim).then(|| claim.id.clone()));
+                } else if rival.rank < entry.rank {
+                    contest.lost.insert(claim.clone());
+                } else {
+                    contest.contested.insert(claim.id.clone());
+                }
+            }
+            for other in self.by_leftover.get(&claim.id).into_iter().flatten() {
+                let left = |rival: &Entry| rival.leftovers.iter().any(|left| left.conflicts_with(claim));
+                if other != this && of(other).is_some_and(|(rival, _)| left(rival)) {
+                    contest.contested.insert(claim.id.clone());
+                }
+            }
+            if self.released.get(&claim.id).is_some_and(|connection| same_vault(connection)) {
+                contest.contested.insert(claim.id.clone());
             }
         }
-        contest.contested.retain(|id| !contest.lost.contains(id));
+        for held in entry.held() {
+            let claimed = |claim: &Claim| claim.conflicts_with(held) && !ours.refused.contains(&claim.id);
+            let own = !ours.deleting && entry.claims.iter().any(claimed);
+            for other in self.by_claim.get(&held.id).into_iter().flatten().filter(|other| *other != this) {
+                let Some((rival, theirs)) = of(other) else { continue };
+                let theirs_now = if own { rival.rank < entry.rank } else { !theirs.suspended && !theirs.deleting };
+                let claims = rival.claims.iter().filter(|claim| claim.conflicts_with(held));
+                let claims = claims.filter(|claim| theirs_now && !theirs.refused.contains(&claim.id));
+                contest.taken.extend(claims.cloned());
+            }
+        }
+        let lost: BTreeSet<&ObjectId> = contest.lost.iter().map(|claim| &claim.id).collect();
+        contest.contested.retain(|id| !lost.contains(id));
         contest
     }
+}
+
+/// What a record says is owned.
+fn held(managed: &[ManagedObject]) -> Vec<Claim> {
+    let claims = managed.iter().flat_map(|managed| {
+        let whole = Claim { id: managed.id(), key: None };
+        let keys: Vec<Claim> =
+            managed.keys.iter().map(|key| Claim { key: Some(key.clone()), ..whole.clone() }).collect();
+        if keys.is_empty() { vec![whole] } else { keys }
+    });
+    claims.collect()
 }
 
 fn remove_from<K: std::hash::Hash + Eq>(map: &mut HashMap<K, HashSet<BindingRef>>, key: &K, this: &BindingRef) {
@@ -219,7 +350,8 @@ mod tests {
     }
 
     fn lost(index: &Index, binding: &VaultJwtBinding) -> Vec<String> {
-        index.contest(&BindingRef::from_obj(binding), |_| true).lost.into_iter().map(|id| id.path).collect()
+        let contest = index.contest(&BindingRef::from_obj(binding), |_| true, |_| Some(Stance::default()));
+        contest.lost.into_iter().map(|claim| claim.id.path).collect()
     }
 
     #[test]
@@ -243,8 +375,11 @@ mod tests {
         index.apply(&young);
         index.apply(&old);
         let refused = BTreeSet::from([ObjectId { kind: crate::api::status::ObjectKind::Role, path: "jwt/r".into() }]);
-        assert_eq!(named(index.refuse(&BindingRef::from_obj(&old), refused)), ["young".into()].into());
-        assert!(lost(&index, &young).is_empty());
+        let stance = |other: &BindingRef| {
+            let refused = if other.name == "old" { refused.clone() } else { BTreeSet::new() };
+            Some(Stance { refused, ..Stance::default() })
+        };
+        assert!(index.contest(&BindingRef::from_obj(&young), |_| true, stance).lost.is_empty());
     }
 
     #[test]

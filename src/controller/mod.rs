@@ -99,6 +99,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()> + Send) 
         binding_queue,
         connection_queue,
         index: std::sync::Mutex::default(),
+        broken: std::sync::Mutex::default(),
         states: std::sync::Mutex::default(),
         connection_states: std::sync::Mutex::default(),
     });
@@ -148,7 +149,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()> + Send) 
         .for_each(|result| async { ended(result) });
         futures::future::join(connections, bindings).await;
     };
-    let mut passes = std::pin::pin!(passes);
+    let mut passes = passes.boxed();
     let ended = tokio::select! {
         () = &mut passes => Ok(()),
         _ = watches.join_next() => Err(RunError::WatchEnded),
@@ -158,9 +159,11 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()> + Send) 
     watches.abort_all();
     context.binding_queue.close();
     context.connection_queue.close();
-    if tokio::time::timeout(Duration::from_secs(5), passes).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(5), &mut passes).await.is_err() {
         tracing::info!("Passes under way were cut");
     }
+    // None may log in again once the tokens are revoked.
+    drop(passes);
     context.connections.close().await;
     ended
 }

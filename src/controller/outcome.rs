@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::api::conditions::{ConditionType, Reason};
-use crate::desired::{Problem, ProblemKind};
+use crate::desired::{Claim, Problem, ProblemKind};
 use crate::sync::Failure;
 use crate::sync::apply::Cause;
 use crate::vault::VaultError;
@@ -46,6 +46,14 @@ impl Issue {
             ProblemKind::ReferenceInvalid => (Class::Rejected, ConditionType::ResolvedRefs, Reason::ReferenceInvalid),
         };
         Self::new(class, condition, reason, format!("{}: {}", problem.field, problem.message))
+    }
+
+    /// A claim of an older binding that stands in the way.
+    pub(crate) fn of_lost_claim(claim: &Claim) -> Self {
+        let key = claim.key.as_ref().map(|key| format!(" key '{key}'")).unwrap_or_default();
+        let message =
+            format!("{}{key}: an older binding claims it too; choose another name, or remove it there", claim.id);
+        Self::new(Class::Rejected, ConditionType::Accepted, Reason::Conflict, message)
     }
 
     /// Something in Vault.
@@ -101,6 +109,12 @@ impl Outcome {
     /// Whether only a change from outside can help.
     pub(crate) fn is_stalled(&self) -> bool {
         self.worst().is_some_and(|issue| issue.class == Class::Rejected)
+    }
+
+    /// Whether Vault as a whole seems to be the cause.
+    pub(crate) fn doubts_vault(&self) -> bool {
+        let whole = [Reason::VaultSealed, Reason::VaultUnavailable, Reason::LoginRefused, Reason::TimedOut];
+        self.issues.iter().any(|issue| whole.contains(&issue.reason))
     }
 
     /// Whether trying again may help.

@@ -1,14 +1,14 @@
 //! Objects that this version cannot decode, e.g. stored under an older schema: their status says so, and the watch goes
 //! on for all others.
 
+use kube::Client;
 use kube::core::error_boundary::InvalidObject;
-use kube::core::{ObjectMeta, PartialObjectMeta, PartialObjectMetaExt, Resource};
-use kube::{Client, ResourceExt};
+use kube::core::{ObjectMeta, Resource};
 use serde_json::json;
 
 use super::cluster;
 use super::conditions::{self, Draft};
-use crate::api::conditions::{ConditionStatus, ConditionType, Reason};
+use crate::api::conditions::{Condition, ConditionStatus, ConditionType, Reason};
 
 /// Reports an object, in a task of its own.
 pub(crate) fn report<K>(client: &Client, invalid: InvalidObject)
@@ -17,20 +17,31 @@ where
 {
     let client = client.clone();
     tokio::spawn(async move {
-        let ObjectMeta { name, namespace, generation, .. } = invalid.metadata.clone();
-        let message = format!("This version of the operator cannot decode the object: {}; correct it", invalid.error);
+        let ObjectMeta { name, namespace, .. } = &invalid.metadata;
         tracing::warn!(kind = %K::kind(&()), namespace, name, error = invalid.error, "Object cannot be decoded");
-        let draft = |type_, status| Draft::new(type_, status, Reason::Undecodable, message.clone());
-        let drafts = vec![
-            draft(ConditionType::Ready, ConditionStatus::False),
-            draft(ConditionType::Stalled, ConditionStatus::True),
-        ];
-        let generation = generation.unwrap_or_default();
-        let conditions = conditions::merge(&[], drafts, generation, conditions::now());
-        let object: PartialObjectMeta<K> = invalid.metadata.into_response_partial();
-        let status = json!({"observedGeneration": generation, "conditions": conditions});
-        if let Err(error) = cluster::write_status(&client, &object, &status).await {
-            tracing::warn!(name = object.name_any(), %error, "Status was not written");
+        if let Err(error) = write::<K>(&client, &invalid).await {
+            tracing::warn!(kind = %K::kind(&()), namespace, name, %error, "Status was not written");
         }
     });
+}
+
+/// Writes the conditions and leaves the rest of the status: the record of what is owned must not be lost.
+async fn write<K>(client: &Client, invalid: &InvalidObject) -> Result<(), cluster::ClusterError>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let Some(object) = cluster::get_raw::<K>(client, &invalid.metadata).await? else { return Ok(()) };
+    let message = format!("This version of the operator cannot decode the object: {}; correct it", invalid.error);
+    let draft = |type_, status| Draft::new(type_, status, Reason::Undecodable, message.clone());
+    let drafts =
+        vec![draft(ConditionType::Ready, ConditionStatus::False), draft(ConditionType::Stalled, ConditionStatus::True)];
+    let generation = object.metadata.generation.unwrap_or_default();
+    let status = &object.data["status"];
+    let standing: Vec<Condition> = serde_json::from_value(status["conditions"].clone()).unwrap_or_default();
+    let conditions = conditions::merge(&standing, drafts, generation, conditions::now());
+    if conditions == standing && status["observedGeneration"] == generation {
+        return Ok(());
+    }
+    cluster::patch_status::<K>(client, &object, &json!({"observedGeneration": generation, "conditions": conditions}))
+        .await
 }

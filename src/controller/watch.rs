@@ -1,13 +1,14 @@
 //! One watch a task, each with its own back-off: what one of them suffers delays no other. Watches feed the stores and
 //! the index, and ask for passes; only metadata of Secrets and ConfigMaps is ever watched.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::Api;
+use kube::core::error_boundary::InvalidObject;
 use kube::core::{DeserializeGuard, PartialObjectMeta, Resource};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
@@ -47,10 +48,12 @@ fn prune<K: ResourceExt>(object: &mut K) {
     object.annotations_mut().remove(LAST_APPLIED);
 }
 
-/// Splits what could be decoded from what could not.
+/// Splits what could be decoded from what could not. Of an object that can no longer be decoded its last form stays
+/// known until it is deleted: what it claims is still its own.
 fn decoded<K: Resource<DynamicType = ()> + Clone>(
     event: Event<DeserializeGuard<K>>,
-    mut broken: impl FnMut(kube::core::error_boundary::InvalidObject),
+    known: impl Fn(&InvalidObject) -> Option<K>,
+    mut broken: impl FnMut(InvalidObject),
 ) -> Option<Event<K>> {
     let mut take = |guard: DeserializeGuard<K>| match guard.0 {
         Ok(mut object) => {
@@ -58,28 +61,50 @@ fn decoded<K: Resource<DynamicType = ()> + Clone>(
             Some(object)
         }
         Err(invalid) => {
+            let last = known(&invalid);
             broken(invalid);
-            None
+            last
         }
     };
     Some(match event {
+        Event::Apply(DeserializeGuard(Err(invalid))) => {
+            broken(invalid);
+            return None;
+        }
         Event::Apply(guard) => Event::Apply(take(guard)?),
         Event::InitApply(guard) => Event::InitApply(take(guard)?),
+        Event::Delete(DeserializeGuard(Err(invalid))) => Event::Delete(known(&invalid)?),
         Event::Delete(guard) => Event::Delete(take(guard)?),
         Event::Init => Event::Init,
         Event::InitDone => Event::InitDone,
     })
 }
 
+fn name_of<K: Resource<DynamicType = ()>>(invalid: &InvalidObject) -> ObjectRef<K> {
+    let name = ObjectRef::new(invalid.metadata.name.as_deref().unwrap_or_default());
+    match &invalid.metadata.namespace {
+        Some(namespace) => name.within(namespace),
+        None => name,
+    }
+}
+
 /// Watches bindings.
 pub(crate) async fn bindings(client: Client, mut writer: Writer<VaultJwtBinding>, context: Arc<Context>) {
     let api = Api::<DeserializeGuard<VaultJwtBinding>>::all(client.clone());
+    let store = context.bindings.clone();
+    let known = |invalid: &InvalidObject| store.get(&name_of(invalid)).map(|last| last.as_ref().clone());
     let mut present: HashSet<BindingRef> = HashSet::new();
     // What a list brings is in the store only when the list is whole.
     let mut listed: Vec<BindingRef> = Vec::new();
     events(api, |event| {
-        let reported = |invalid| undecodable::report::<VaultJwtBinding>(&client, invalid);
-        let Some(event) = decoded(event, reported) else { return };
+        let reported = |invalid: InvalidObject| {
+            context.set_broken(name_of(&invalid), true);
+            undecodable::report::<VaultJwtBinding>(&client, invalid);
+        };
+        if let Event::Apply(DeserializeGuard(Ok(binding))) | Event::InitApply(DeserializeGuard(Ok(binding))) = &event {
+            context.set_broken(BindingRef::from_obj(binding), false);
+        }
+        let Some(event) = decoded(event, known, reported) else { return };
         writer.apply_watcher_event(&event);
         match &event {
             Event::Init => present.clear(),
@@ -98,6 +123,7 @@ pub(crate) async fn bindings(client: Client, mut writer: Writer<VaultJwtBinding>
                 context.trigger(touched);
             }
             Event::Delete(binding) => {
+                context.set_broken(BindingRef::from_obj(binding), false);
                 let touched = context.index().remove(&BindingRef::from_obj(binding));
                 context.forget_gone_bindings();
                 context.trigger(touched);
@@ -110,24 +136,36 @@ pub(crate) async fn bindings(client: Client, mut writer: Writer<VaultJwtBinding>
 /// Watches connections.
 pub(crate) async fn connections(client: Client, mut writer: Writer<VaultConnection>, context: Arc<Context>) {
     let api = Api::<DeserializeGuard<VaultConnection>>::all(client.clone());
+    let store = context.vault_connections.clone();
+    let last = |invalid: &InvalidObject| store.get(&name_of(invalid)).map(|last| last.as_ref().clone());
     let seen = |connection: &VaultConnection| {
         (connection.uid(), connection.metadata.generation, connection.annotations().get(REQUESTED_AT).cloned())
     };
-    let mut known = std::collections::HashMap::new();
+    let mut known = HashMap::new();
     let mut present = HashSet::new();
+    let forget = |name: String| {
+        let context = context.clone();
+        tokio::spawn(async move {
+            context.connections.remove(&name).await;
+            context.trigger_users_of(&name);
+        });
+    };
     events(api, |event| {
         let reported = |invalid| undecodable::report::<VaultConnection>(&client, invalid);
-        let Some(event) = decoded(event, reported) else { return };
+        let Some(event) = decoded(event, last, reported) else { return };
         writer.apply_watcher_event(&event);
         match &event {
             Event::Init => present.clear(),
             Event::InitApply(connection) => {
-                present.insert(ObjectRef::from_obj(connection));
+                present.insert(connection.name_any());
                 known.insert(connection.name_any(), seen(connection));
             }
             Event::InitDone => {
+                for gone in known.extract_if(|name, _| !present.contains(name)) {
+                    forget(gone.0);
+                }
                 for connection in present.drain() {
-                    context.connection_queue.push(connection);
+                    context.connection_queue.push(ObjectRef::new(&connection));
                 }
             }
             Event::Apply(connection) => {
@@ -139,13 +177,7 @@ pub(crate) async fn connections(client: Client, mut writer: Writer<VaultConnecti
             Event::Delete(connection) => {
                 known.remove(&connection.name_any());
                 context.forget_connection(connection);
-                let (context, name) = (context.clone(), connection.name_any());
-                tokio::spawn(async move {
-                    if let Some(live) = context.connections.remove(&name) {
-                        live.close().await;
-                    }
-                    context.trigger_users_of(&name);
-                });
+                forget(connection.name_any());
             }
         }
     })
@@ -158,8 +190,8 @@ pub(crate) async fn namespaces(
     mut writer: Writer<PartialObjectMeta<Namespace>>,
     context: Arc<Context>,
 ) {
-    let mut labels = std::collections::HashMap::new();
-    let mut listed: Vec<BindingRef> = Vec::new();
+    let mut labels = HashMap::new();
+    let mut changed: Vec<String> = Vec::new();
     events(Api::<PartialObjectMeta<Namespace>>::all(client), |mut event| {
         if let Event::Apply(namespace) | Event::InitApply(namespace) = &mut event {
             prune(namespace);
@@ -169,7 +201,7 @@ pub(crate) async fn namespaces(
             Event::Apply(namespace) | Event::InitApply(namespace) => {
                 let (name, now) = (namespace.name_any(), namespace.labels().clone());
                 if labels.insert(name.clone(), now.clone()) != Some(now) {
-                    listed.extend(context.index().in_namespace(&name));
+                    changed.push(name);
                 }
             }
             Event::Delete(namespace) => {
@@ -177,8 +209,9 @@ pub(crate) async fn namespaces(
             }
             Event::Init | Event::InitDone => {}
         }
+        // What a list brings is in the store only when the list is whole.
         if matches!(event, Event::Apply(_) | Event::InitDone) {
-            context.trigger(listed.drain(..));
+            changed.drain(..).for_each(|name| context.trigger_namespace(&name));
         }
     })
     .await;

@@ -10,11 +10,11 @@ use super::diff::{self, Change};
 use super::kv;
 use super::marker::Owner;
 use super::memory::{Memory, Mounts};
-use super::observe::{Found, Observation};
+use super::observe::{Found, Observation, is_jwt};
 use super::plan::{Action, Plan, Step, Target};
 use crate::api::names::{MountPath, PolicyName, RoleName};
 use crate::api::status::{Drift, ManagedObject, ObjectKind};
-use crate::desired::{JwtConfig, Object, ObjectId, Role};
+use crate::desired::{AuthMount, JwtConfig, Object, ObjectId, Role};
 use crate::vault::{Vault, VaultError};
 
 /// Why an object is not as it should be.
@@ -204,7 +204,7 @@ async fn write(
     }
     match object {
         Object::AuthMount(mount) => {
-            context.mounts.enable(vault, &mount.mount).await.map_err(Cause::Vault)?;
+            enable(context, mount).await?;
             memory.mount_seen = true;
         }
         Object::Policy(policy) => {
@@ -257,6 +257,18 @@ fn missing_policy(role: &Role, failed: &BTreeSet<ObjectId>) -> Option<String> {
         .find(|name| failed.contains(&ObjectId { kind: ObjectKind::Policy, path: name.clone() }))
 }
 
+/// Enables the jwt method, unless somebody else has done so since the mounts were listed.
+async fn enable(context: &Context<'_>, mount: &AuthMount) -> Result<(), Cause> {
+    let enabled = context.mounts.enable(context.vault, &mount.mount).await;
+    let Err(error @ VaultError::Rejected { .. }) = enabled else { return enabled.map_err(Cause::Vault) };
+    let mounts = context.mounts.list(context.vault).await.map_err(Cause::Vault)?;
+    match mounts.get(mount.mount.as_str()) {
+        Some(there) if is_jwt(&there.type_) => Ok(()),
+        Some(there) => Err(Cause::MountType(there.type_.clone())),
+        None => Err(Cause::Vault(error)),
+    }
+}
+
 async fn delete(context: &Context<'_>, step: &Step<'_>, observation: &Observation) -> Result<Done, VaultError> {
     let Target::Leftover(managed) = step.target else { return Ok(Done::Nothing) };
     let vault = context.vault;
@@ -272,7 +284,7 @@ async fn delete(context: &Context<'_>, step: &Step<'_>, observation: &Observatio
         ObjectKind::Policy => vault.delete_policy(&PolicyName::new(&managed.path)?).await?,
         ObjectKind::Kv => {
             if let Ok(Found::Kv(found)) = observation.of(&step.id)
-                && !kv::delete(vault, managed, found, context.owner).await?
+                && !kv::delete(vault, managed, found, &step.kv, context.owner).await?
             {
                 return Ok(Done::Released("nothing of it carries this binding's marker any more"));
             }

@@ -1,7 +1,7 @@
 //! KV secrets: what of them is owned, compared and written. Values of version 2 are read only when the version in the
 //! metadata moved; version 1 has no versions and no place for a marker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -12,7 +12,7 @@ use super::plan::{Action, Mode};
 use crate::api::binding::Ownership;
 use crate::api::names::{KvPath, MountPath, NameError};
 use crate::api::status::ManagedObject;
-use crate::desired::{KvEntry, Object, ObjectId};
+use crate::desired::{Claim, KvEntry, Object, ObjectId};
 use crate::vault::{KvVersion, Vault, VaultError};
 
 /// What a KV path holds.
@@ -41,11 +41,26 @@ pub(crate) struct KvWrite {
     remove: Vec<String>,
     /// Markers that are missing: of keys, or of the whole secret.
     mark: Vec<Option<String>>,
+    /// Markers of this binding that say what no longer holds.
+    unmark: Vec<Option<String>>,
+    /// Keys that another binding owns now, none for all of them: a deletion leaves them.
+    spare: Vec<Option<String>>,
 }
 
 impl KvWrite {
     fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.remove.is_empty() && self.mark.is_empty()
+        self.set.is_empty() && self.remove.is_empty() && self.mark.is_empty() && self.unmark.is_empty()
+    }
+
+    /// For the deletion of what a binding owned, without what another one owns now.
+    pub(crate) fn sparing(managed: &ManagedObject, taken: &BTreeSet<Claim>) -> Self {
+        let id = managed.id();
+        let spare = taken.iter().filter(|claim| claim.id == id).map(|claim| claim.key.clone()).collect();
+        Self { spare, ..Self::default() }
+    }
+
+    fn spares(&self, key: &String) -> bool {
+        self.spare.iter().any(|spared| spared.as_ref().is_none_or(|spared| spared == key))
     }
 }
 
@@ -116,6 +131,10 @@ pub(crate) fn plan(
             .filter(|scope| marked(*scope) != Marked::Ours)
             .map(Option::<&String>::cloned)
             .collect();
+        // Left behind by keys that are no longer wanted, or by the other kind of ownership.
+        let scopes = scopes();
+        let ours = found.metadata.iter().flat_map(|metadata| mode.owner.marked_keys(metadata));
+        write.unmark = ours.filter(|key| !scopes.contains(&key.as_ref())).collect();
     }
     let values = match &found.data {
         Data::Unchanged => None,
@@ -131,8 +150,10 @@ pub(crate) fn plan(
         write.remove = if whole {
             values.keys().filter(|key| !entry.data.contains_key(*key)).cloned().collect()
         } else {
-            let ours = managed.map(|m| m.keys.as_slice()).unwrap_or_default();
-            ours.iter().filter(|key| values.contains_key(*key) && !entry.data.contains_key(*key)).cloned().collect()
+            // Of a secret that was owned as a whole, every key was.
+            let ours = |key: &String| managed.is_some_and(|m| m.keys.is_empty() || m.keys.contains(key));
+            let unwanted = |key: &&String| ours(key) && !entry.data.contains_key(*key);
+            values.keys().filter(unwanted).filter(|key| marked(Some(key)) != Marked::Other).cloned().collect()
         };
     }
     let there = |key: &String| match &found.data {
@@ -153,13 +174,15 @@ pub(crate) fn plan(
     let touched: Vec<&String> = write.set.iter().chain(&write.remove).filter(|key| there(key)).collect();
     let foreign = touched.iter().any(|key| {
         let scope = scope_of(key);
-        let other = marked(scope.as_ref()) == Marked::Other;
-        other || !(recorded(scope.as_ref()) || marked(scope.as_ref()) == Marked::Ours)
+        let ours = |scope: Option<&String>| recorded(scope) || marked(scope) == Marked::Ours;
+        // A key of one's own stays so when the whole secret is wanted.
+        let others = [scope.as_ref(), Some(*key)].into_iter().any(|scope| marked(scope) == Marked::Other);
+        others || !(ours(scope.as_ref()) || ours(Some(key)))
     });
     let others_mark = scopes().into_iter().any(|scope| marked(scope) == Marked::Other);
     let mark = if others_mark { Marked::Other } else { Marked::Nobody };
     let known = managed.is_some();
-    if changes.is_empty() && !write.mark.is_empty() {
+    if changes.is_empty() && !(write.mark.is_empty() && write.unmark.is_empty()) {
         changes.push(mode.owner.mark(mark));
     }
     let action = if write.is_empty() {
@@ -224,9 +247,10 @@ pub(crate) async fn write(
             merge.extend(write.set.iter().map(|key| (key.clone(), entry.data.get(key).cloned())));
             vault.kv_patch(mount, path, &merge, found.cas).await?
         };
-        if !write.remove.is_empty() && entry.ownership == Ownership::Keys {
-            unmark(vault, mount, path, &write.remove).await?;
-        }
+    }
+    if !write.unmark.is_empty() {
+        let marks = write.unmark.iter().map(|key| (kv_marker_key(key.as_deref()), None)).collect();
+        vault.kv_patch_metadata(mount, path, &marks).await?;
     }
     memory.kv.insert(id.clone(), KvSeen { version, digest: digest(&entry.data) });
     Ok(())
@@ -241,56 +265,62 @@ pub(crate) fn remember(id: &ObjectId, object: &Object, found: &FoundKv, memory: 
     }
 }
 
-async fn unmark(vault: &Vault, mount: &MountPath, path: &KvPath, keys: &[String]) -> Result<(), VaultError> {
-    let marks = keys.iter().map(|key| (kv_marker_key(Some(key)), None)).collect();
-    vault.kv_patch_metadata(mount, path, &marks).await
-}
-
 /// Deletes what a binding owned of a KV secret, and says whether anything was left to delete: the whole secret when
-/// nothing else is in it, otherwise only its keys. What carries another binding's marker stays.
+/// nothing else is in it, otherwise only its keys. What is another binding's stays, by its marker or by `write`.
 pub(crate) async fn delete(
     vault: &Vault,
     managed: &ManagedObject,
     found: &FoundKv,
+    write: &KvWrite,
     owner: &Owner,
 ) -> Result<bool, VaultError> {
     let (mount, path) = names(managed)?;
-    let foreign = |key: Option<&str>| {
-        found.version == KvVersion::V2
-            && found.metadata.as_ref().is_none_or(|metadata| owner.judge_kv(metadata, key) != Marked::Ours)
+    let whole = managed.keys.is_empty();
+    let marked = |key: Option<&str>| match &found.metadata {
+        // Version 1 has no place for a marker: the record is all there is.
+        _ if found.version == KvVersion::V1 => Marked::Ours,
+        Some(metadata) => owner.judge_kv(metadata, key),
+        None => Marked::Nobody,
     };
-    let Data::Values(values) = &found.data else {
+    let ours = |key: &String| {
+        let marker = if whole { marked(None) } else { marked(Some(key)) };
+        marker == Marked::Ours && marked(Some(key)) != Marked::Other && !write.spares(key)
+    };
+    let none = BTreeMap::new();
+    let values = if let Data::Values(values) = &found.data { values } else { &none };
+    let (goes, stays): (Vec<&String>, Vec<&String>) =
+        values.keys().partition(|key| (whole || managed.keys.contains(key)) && ours(key));
+    if stays.is_empty() {
         // Only a marked place, or a secret that somebody deleted: its older versions are ours to remove.
-        let ours =
-            if managed.keys.is_empty() { !foreign(None) } else { managed.keys.iter().all(|k| !foreign(Some(k))) };
-        if found.metadata.is_some() && ours {
-            vault.kv_delete_metadata(&mount, &path).await?;
+        let marks = if whole { vec![None] } else { managed.keys.iter().map(Some).collect() };
+        let all = marks.into_iter().all(|key| marked(key.map(String::as_str)) == Marked::Ours);
+        let there = found.metadata.is_some() || !goes.is_empty();
+        if there && (all || !goes.is_empty()) {
+            delete_all(vault, found.version, &mount, &path).await?;
+            return Ok(true);
         }
-        return Ok(found.metadata.is_some() && ours);
-    };
-    if managed.keys.is_empty() {
-        if foreign(None) {
-            return Ok(false);
-        }
-        return delete_all(vault, found.version, &mount, &path).await.map(|()| true);
-    }
-    let keys: Vec<String> = managed.keys.iter().filter(|key| !foreign(Some(key))).cloned().collect();
-    if keys.is_empty() {
         return Ok(false);
     }
-    if values.keys().all(|key| keys.contains(key)) {
-        return delete_all(vault, found.version, &mount, &path).await.map(|()| true);
+    if !goes.is_empty() {
+        if found.version == KvVersion::V1 {
+            let mut rest = values.clone();
+            rest.retain(|key, _| !goes.contains(&key));
+            vault.kv_write_v1(&mount, &path, &rest).await?;
+        } else {
+            let patch = goes.iter().map(|key| ((*key).clone(), None)).collect();
+            vault.kv_patch(&mount, &path, &patch, found.cas).await?;
+        }
     }
-    if found.version == KvVersion::V1 {
-        let mut rest = values.clone();
-        rest.retain(|key, _| !keys.contains(key));
-        vault.kv_write_v1(&mount, &path, &rest).await?;
-    } else {
-        let merge = keys.iter().map(|key| (key.clone(), None)).collect();
-        vault.kv_patch(&mount, &path, &merge, found.cas).await?;
-        unmark(vault, &mount, &path, &keys).await?;
+    let marks: BTreeMap<String, Option<String>> = found
+        .metadata
+        .iter()
+        .flat_map(|metadata| owner.marked_keys(metadata))
+        .map(|key| (kv_marker_key(key.as_deref()), None))
+        .collect();
+    if !marks.is_empty() {
+        vault.kv_patch_metadata(&mount, &path, &marks).await?;
     }
-    Ok(true)
+    Ok(!goes.is_empty())
 }
 
 async fn delete_all(vault: &Vault, version: KvVersion, mount: &MountPath, path: &KvPath) -> Result<(), VaultError> {

@@ -70,6 +70,16 @@ impl Owner {
     pub(crate) fn judge_kv(&self, metadata: &BTreeMap<String, String>, key: Option<&str>) -> Marked {
         self.judge(metadata.get(&kv_marker_key(key)).map(String::as_str))
     }
+
+    /// The keys of a KV secret that its metadata mark as this binding's; none stands for the whole secret.
+    pub(crate) fn marked_keys(&self, metadata: &BTreeMap<String, String>) -> Vec<Option<String>> {
+        let ours = metadata.iter().filter(|(_, owner)| self.judge(Some(owner)) == Marked::Ours);
+        let keys = ours.filter_map(|(name, _)| match name.strip_prefix(METADATA)? {
+            "" => Some(None),
+            rest => rest.strip_prefix('/').map(|key| Some(key.to_owned())),
+        });
+        keys.collect()
+    }
 }
 
 /// The custom metadata key that marks one key of a secret, or the whole secret.

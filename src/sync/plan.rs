@@ -8,7 +8,7 @@ use super::marker::{Marked, Owner};
 use super::observe::{Found, Observation, is_jwt};
 use crate::api::binding::{Adoption, Ownership};
 use crate::api::status::{ManagedObject, ObjectKind, ObjectState};
-use crate::desired::{JwtConfig, Object, ObjectId, Role};
+use crate::desired::{Claim, JwtConfig, Object, ObjectId, Role};
 
 /// What may be taken over although it exists, differs, and this binding is not known to own it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,10 +46,11 @@ pub struct Mode<'a> {
     pub takeover: Takeover,
     /// Whose objects these are.
     pub owner: &'a Owner,
-    /// Objects that younger bindings claim as well: they may be overwritten although another marker is on them.
+    /// Objects that another binding of this cluster has to leave to this one: they may be overwritten although its
+    /// marker is on them.
     pub contested: &'a BTreeSet<ObjectId>,
-    /// Objects that an older binding claims as well: they are its own now.
-    pub lost: &'a BTreeSet<ObjectId>,
+    /// What another binding of this cluster owns now: it is let go and not deleted.
+    pub taken: &'a BTreeSet<Claim>,
 }
 
 /// What is done about one object.
@@ -143,6 +144,19 @@ pub fn leftovers<'a>(
         .collect()
 }
 
+/// A record without the keys of KV secrets that another binding owns now.
+#[must_use]
+pub fn without(managed: &[ManagedObject], taken: &BTreeSet<Claim>) -> Vec<ManagedObject> {
+    let lost =
+        |id: &ObjectId, key: &String| taken.iter().any(|c| c.id == *id && c.key.as_ref().is_none_or(|k| k == key));
+    let one = |managed: &ManagedObject| {
+        let (id, mut left) = (managed.id(), managed.clone());
+        left.keys.retain(|key| !lost(&id, key));
+        (left.keys.is_empty() == managed.keys.is_empty()).then_some(left)
+    };
+    managed.iter().filter_map(one).collect()
+}
+
 impl ManagedObject {
     /// Which object it is.
     #[must_use]
@@ -178,7 +192,7 @@ pub fn plan<'a>(
         action: unwanted(managed, observation, mode),
         changes: Vec::new(),
         target: Target::Leftover(managed),
-        kv: KvWrite::default(),
+        kv: KvWrite::sparing(managed, mode.taken),
     }));
     let planned: BTreeSet<ObjectId> = steps.iter().map(|step| step.id.clone()).collect();
     let kept = managed.iter().filter(|managed| !planned.contains(&managed.id())).collect();
@@ -258,9 +272,9 @@ fn missing(record: Option<&ManagedObject>, mode: &Mode<'_>) -> Action {
 
 fn unwanted(managed: &ManagedObject, observation: &Observation, mode: &Mode<'_>) -> Action {
     let id = managed.id();
-    // The keys of a KV secret carry markers of their own, by which the deletion goes.
-    if mode.lost.contains(&id) && managed.kind != ObjectKind::Kv {
-        return Action::Release("an older binding owns it now");
+    // Of a KV secret only some keys may be somebody else's.
+    if managed.kind != ObjectKind::Kv && mode.taken.iter().any(|claim| claim.id == id) {
+        return Action::Release("another binding owns it now");
     }
     match (managed.kind, observation.of(&id)) {
         (_, Err(_)) => Action::Unreadable,
@@ -361,7 +375,8 @@ mod tests {
     #[test]
     fn what_exists_and_is_not_recorded_is_taken_over_by_its_marker() {
         use Takeover::{Everything, Nothing, Unmarked};
-        let (owner, none) = (Owner { cluster: "c".into(), namespace: "ns".into(), name: "b".into() }, BTreeSet::new());
+        let owner = Owner { cluster: "c".into(), namespace: "ns".into(), name: "b".into() };
+        let (none, nothing) = (BTreeSet::new(), BTreeSet::new());
         let rows = [
             (Marked::Ours, false, ["TakeOver", "TakeOver", "TakeOver"]),
             (Marked::Ours, true, ["Update", "Update", "Update"]),
@@ -372,7 +387,7 @@ mod tests {
         ];
         for (marked, differs, expected) in rows {
             for (takeover, expected) in [Nothing, Unmarked, Everything].into_iter().zip(expected) {
-                let mode = Mode { correct: true, takeover, owner: &owner, contested: &none, lost: &none };
+                let mode = Mode { correct: true, takeover, owner: &owner, contested: &none, taken: &nothing };
                 let action = format!("{:?}", existing(false, marked, differs, false, &mode));
                 assert!(action.starts_with(expected), "{marked:?}, differs: {differs}, {takeover:?}: {action}");
             }

@@ -90,6 +90,8 @@ pub struct Health {
     pub enterprise: Option<bool>,
     /// Vault's clock, in seconds since 1970.
     pub server_time_utc: i64,
+    /// The id that all nodes of this Vault share; not told while it is sealed.
+    pub cluster_id: Option<String>,
 }
 
 impl Server {
@@ -197,6 +199,7 @@ impl Health {
             version: body.get("version").and_then(Value::as_str).unwrap_or_default().chars().take(64).collect(),
             enterprise: flag("enterprise"),
             server_time_utc: body.get("server_time_utc").and_then(Value::as_i64).unwrap_or(0),
+            cluster_id: body.get("cluster_id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned),
         }
     }
 

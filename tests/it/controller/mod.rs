@@ -1,5 +1,6 @@
 //! The operator as its users meet it: resources are applied, and Vault and the statuses are looked at.
 
+mod claims;
 mod drift;
 mod invariants;
 mod life;

@@ -110,6 +110,11 @@ impl Scenario {
         })
     }
 
+    /// The role at Vault's `kubernetes` method that the shared operator logs in with.
+    pub(crate) async fn role_of_operator(&self) -> String {
+        operator(self.lab).await.to_owned()
+    }
+
     /// The founding case in this world's names.
     pub(crate) fn spec(&self) -> Value {
         let name = self.name("backend");
@@ -144,13 +149,18 @@ impl Scenario {
     }
 
     pub(crate) async fn connect(&self, spec: &Value) {
+        self.connect_as(&self.connection, spec).await;
+    }
+
+    /// A connection of this name.
+    pub(crate) async fn connect_as(&self, name: &str, spec: &Value) {
         let object = json!({
             "apiVersion": "vault.badal.io/v1alpha1", "kind": "VaultConnection",
-            "metadata": {"name": self.connection}, "spec": spec,
+            "metadata": {"name": name}, "spec": spec,
         });
         let resource = ApiResource::erase::<VaultConnection>(&());
         let api = Api::<DynamicObject>::all_with(self.kube.clone(), &resource);
-        api.patch(&self.connection, &PatchParams::apply("test").force(), &Patch::Apply(&object)).await.unwrap();
+        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object)).await.unwrap();
     }
 
     pub(crate) fn bindings(&self) -> Api<VaultJwtBinding> {
