@@ -28,7 +28,8 @@ pub(crate) fn broken(generation: i64, status: &Value) -> Vec<String> {
     check(!is("Stalled", "True") || is("Ready", "False"), "FAIL0004 stalled is not ready");
     check(!(is("Stalled", "True") && is("Reconciling", "True")), "FAIL0005 not both");
     check(observed <= generation, "FAIL0006 observedGeneration is not from the future");
-    check(!ready || observed == generation, "FAIL0007 ready only in the present generation");
+    // FAIL0007, ready only in the present generation, cannot be asked of every write: the spec may change while the
+    // status of the one before is on its way. kstatus goes by observedGeneration then, so it must tell the truth.
     check(!is("Ready", "Unknown") || is("Reconciling", "True"), "FAIL0011 unknown only while reconciling");
     for type_ in ["Reconciling", "Stalled"] {
         check(!has(type_) || is(type_, "True"), "WARN abnormal conditions only while true");
