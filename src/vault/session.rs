@@ -71,6 +71,7 @@ pub(super) struct Inner {
     /// Until when a denial stands: one for a token called invalid, one for all others.
     denials: Mutex<[Option<Instant>; 2]>,
     kv_versions: Mutex<BTreeMap<MountPath, KvVersion>>,
+    pub(super) kv_version_gate: tokio::sync::Mutex<()>,
     config_writes: ConfigWrites,
 }
 
@@ -91,6 +92,7 @@ impl Vault {
                 closed: AtomicBool::new(false),
                 denials: Mutex::default(),
                 kv_versions: Mutex::default(),
+                kv_version_gate: tokio::sync::Mutex::default(),
                 config_writes: ConfigWrites::default(),
             }),
         }
