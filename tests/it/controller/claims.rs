@@ -140,7 +140,7 @@ async fn two_connections_to_one_vault_are_one_vault() {
     let world = Scenario::start().await;
     world.apply("first", &world.spec()).await;
     world.ready("first").await;
-    let mut other = world.connection_spec(&world.role_of_operator().await);
+    let mut other = world.connection_spec(&world.role);
     other["address"] = json!(world.lab.vault_server.address().replace("127.0.0.1", "localhost"));
     let name = format!("{}-other", world.connection);
     world.connect_as(&name, &other).await;
@@ -184,7 +184,7 @@ async fn of_a_secret_that_two_claim_in_part_each_deletes_its_own() {
         let world = Scenario::start().await;
         let kv = format!("{}-v{version}", world.kv);
         world.vault.write(&format!("sys/mounts/{kv}"), &json!({"type": "kv", "options": {"version": version}})).await;
-        let mut connection = world.connection_spec(&world.role_of_operator().await);
+        let mut connection = world.connection_spec(&world.role);
         connection["grants"][0]["kv"][0]["mount"] = json!(kv);
         world.connect(&connection).await;
         let spec = |ownership: &str, keys: &[&str]| {
@@ -245,10 +245,8 @@ async fn a_claim_that_is_not_granted_stands_in_nobodys_way() {
     world.not_ready("second", "Conflict").await;
     assert_eq!(world.owners().await[2], "first");
     // An edit that goes wrong gives nothing away.
-    spec["policies"][0] = json!({"name": world.name("backend"), "rules": [
-        {"path": format!("{}/data/app/*", world.kv), "capabilities": ["read"]},
-        {"path": format!("{}/data/app/*", world.kv), "capabilities": ["list"]},
-    ]});
+    world.grant_this(&json!({"rawPolicies": true})).await;
+    spec["policies"][0] = world.broken_policy();
     world.apply("first", &spec).await;
     world.not_ready("first", "Invalid").await;
     world.nudge("second").await;
