@@ -32,7 +32,7 @@ use super::status::ConnectionStatus;
     printcolumn = r#"{"name": "ADDRESS", "type": "string", "jsonPath": ".spec.address"}"#,
     printcolumn = r#"{"name": "AGE", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
-#[x_kube(validation = Rule::new("!has(self.tls) || self.address.startsWith('https://')")
+#[x_kube(validation = Rule::new("!has(self.tls) || !self.address.startsWith('http://')")
     .message("may not be specified when `address` begins with 'http://'")
     .field_path(".tls")
     .reason(Reason::FieldValueForbidden))]

@@ -53,11 +53,24 @@ fn completed(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
         complete(&mut value);
         // An object that the operator has not met yet must not look finished to kstatus.
         value["properties"]["status"]["default"] = json!({"observedGeneration": -1});
+        if let Some(roles) = value.pointer_mut("/properties/spec/properties/roles/items") {
+            roles["anyOf"] = globs_are_strings();
+        }
         if let Ok(completed) = serde_json::from_value(value) {
             *schema = completed;
         }
     }
     crd
+}
+
+/// Vault refuses a glob that is no text. CEL does not see the values, so this says it with what OpenAPI has: numbers would
+/// have to be above 1 and below 0, booleans none of the two there are.
+fn globs_are_strings() -> Value {
+    let text = json!({"minimum": 1, "maximum": 0, "not": {"enum": [true, false]}});
+    json!([
+        {"properties": {"boundClaimsType": {"enum": ["String"]}}},
+        {"properties": {"boundClaims": {"items": {"properties": {"values": {"items": text}}}}}},
+    ])
 }
 
 /// No `null` (a field is left out instead), a merge strategy for each list, a reason for each rule.

@@ -50,7 +50,7 @@ pub async fn run(args: &ApplyArgs) -> ExitCode {
         }
     };
     let sources = super::sources(&resources);
-    let mut jobs = pass::jobs(sources, &args.files.cluster);
+    let jobs = pass::jobs(sources, &args.files.cluster);
     if jobs.iter().any(|job| !job.problems.is_empty()) {
         let problems = jobs.into_iter().flat_map(|job| job.problems).collect();
         args.output.print(&Report::of_problems(problems), Detail::Objects);
@@ -62,12 +62,10 @@ pub async fn run(args: &ApplyArgs) -> ExitCode {
     let at = Mutex::new("before anything was written".to_owned());
     let work = async {
         let mut bindings = Vec::new();
-        for job in &mut jobs {
+        for job in &jobs {
             progress.doing(job.title());
-            targets.open(job, sources).await;
-            match targets.of(job) {
-                Ok(target) => bindings.push(apply(job, target, &progress, &at).await),
-                Err(problem) => job.complain(None, problem),
+            if let Some(target) = targets.open(job, sources).await {
+                bindings.push(apply(job, target, &progress, &at).await);
             }
         }
         bindings
@@ -79,8 +77,7 @@ pub async fn run(args: &ApplyArgs) -> ExitCode {
         complain(&format!("interrupted {at}; what was written stays, and the same command goes on from there"));
         return ExitCode::from(INTERRUPTED);
     };
-    let problems = jobs.into_iter().flat_map(|job| job.problems).collect();
-    let report = Report::new(bindings, problems, Outcome::Applied);
+    let report = Report::new(bindings, targets.problems, Outcome::Applied);
     args.output.print(&report, Detail::Objects);
     if report.outcome == Outcome::Failed { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }

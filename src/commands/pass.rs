@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt;
 
-use super::connect::{self, Target};
+use super::connect::{self, Target, Trouble};
 use super::files::{FileProblem, Place, Sources};
 use crate::api::{VaultConnection, VaultJwtBinding};
 use crate::desired::{self, Claim, Desired, ProblemKind};
@@ -140,40 +140,40 @@ fn keep_apart(jobs: &mut [Job<'_>]) {
 
 /// The Vaults of all bindings, each opened once.
 #[derive(Default)]
-pub(crate) struct Targets(BTreeMap<Option<String>, Result<Target, String>>);
+pub(crate) struct Targets {
+    opened: BTreeMap<Option<String>, Option<Target>>,
+    /// Why the others could not be opened.
+    pub(crate) problems: Vec<FileProblem>,
+}
 
 impl Targets {
-    /// Opens the Vault of a binding and makes sure that it lets us in.
-    pub(crate) async fn open(&mut self, job: &Job<'_>, sources: Sources<'_>) {
+    /// The Vault of a binding, opened and ready; none when it cannot be used, which is a problem then.
+    pub(crate) async fn open(&mut self, job: &Job<'_>, sources: Sources<'_>) -> Option<&Target> {
         let key = job.connection_name().map(str::to_owned);
-        if self.0.contains_key(&key) {
-            return;
+        if !self.opened.contains_key(&key) {
+            let target = match connect::open(job.connection, sources) {
+                Ok(target) => target.ready().await.map(|()| target),
+                Err(trouble) => Err(trouble),
+            };
+            let target = target.map_err(|trouble| self.problems.push(problem(trouble, key.as_deref(), sources)));
+            self.opened.insert(key.clone(), target.ok());
         }
-        let target = match connect::open(job.connection, sources) {
-            Ok(target) => target.ready().await.map(|()| target),
-            Err(problem) => Err(problem),
-        };
-        let about = |problem| match &key {
-            Some(name) => format!("VaultConnection {name}: {problem}"),
-            None => problem,
-        };
-        let target = target.map_err(about);
-        self.0.insert(key, target);
-    }
-
-    /// The Vault of a binding, once it was opened.
-    pub(crate) fn of(&self, job: &Job<'_>) -> Result<&Target, String> {
-        match self.0.get(&job.connection_name().map(str::to_owned)) {
-            Some(Ok(target)) => Ok(target),
-            Some(Err(problem)) => Err(problem.clone()),
-            None => Err("its Vault was not asked".to_owned()),
-        }
+        self.opened.get(&key).and_then(Option::as_ref)
     }
 
     /// Gives up the tokens that were made for this run; a person's own token stays as it is.
     pub(crate) async fn close(&self) {
-        for target in self.0.values().flatten() {
+        for target in self.opened.values().flatten() {
             target.vault.close().await;
         }
+    }
+}
+
+/// A trouble where it can be cured: in the connection's document, or in the environment.
+fn problem(trouble: Trouble, connection: Option<&str>, sources: Sources<'_>) -> FileProblem {
+    let Trouble { setting, message } = trouble;
+    match connection.and_then(|name| Some((name, sources.resources.place_of_connection(name)?))) {
+        Some((name, place)) => place.problem(format!("VaultConnection {name}"), Some(setting), message),
+        None => FileProblem { field: Some(setting), ..FileProblem::of_file("environment".to_owned(), message) },
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::connect::Target;
 use super::pass::{self, Job, Targets};
 use super::progress::Progress;
 use super::render::Detail;
@@ -43,20 +44,21 @@ pub async fn run(args: &PlanArgs) -> ExitCode {
         }
     };
     let sources = super::sources(&resources);
-    let mut jobs = pass::jobs(sources, &args.files.cluster);
+    let jobs = pass::jobs(sources, &args.files.cluster);
     let mut targets = Targets::default();
     let progress = Progress::new();
     let work = async {
         let mut bindings = Vec::new();
         let of = jobs.len();
-        for (done, job) in jobs.iter_mut().enumerate() {
+        for (done, job) in jobs.iter().enumerate() {
             progress.steps(done, of);
             progress.doing(job.title());
             if job.lost {
                 continue;
             }
-            targets.open(job, sources).await;
-            bindings.extend(plan(job, &targets).await);
+            if let Some(target) = targets.open(job, sources).await {
+                bindings.push(plan(job, target).await);
+            }
         }
         bindings
     };
@@ -66,7 +68,7 @@ pub async fn run(args: &PlanArgs) -> ExitCode {
         complain("interrupted");
         return ExitCode::from(INTERRUPTED);
     };
-    let problems = jobs.into_iter().flat_map(|job| job.problems).collect();
+    let problems = jobs.into_iter().flat_map(|job| job.problems).chain(targets.problems).collect();
     let report = Report::new(bindings, problems, Outcome::Changes);
     args.output.print(&report, Detail::Fields);
     match report.outcome {
@@ -76,23 +78,16 @@ pub async fn run(args: &PlanArgs) -> ExitCode {
     }
 }
 
-async fn plan(job: &mut Job<'_>, targets: &Targets) -> Option<BindingReport> {
-    let target = match targets.of(job) {
-        Ok(target) => target,
-        Err(problem) => {
-            job.complain(None, problem);
-            return None;
-        }
-    };
+async fn plan(job: &Job<'_>, target: &Target) -> BindingReport {
     let (observation, _) = job.observe(target).await;
     let plan = job.plan(&observation);
     let objects = plan.steps.iter().map(|step| ObjectReport::new(step, obstacle(step, &observation))).collect();
-    Some(BindingReport {
+    BindingReport {
         namespace: job.owner().namespace.clone(),
         name: job.owner().name.clone(),
         vault: target.address.clone(),
         objects,
-    })
+    }
 }
 
 /// What keeps a step from being taken.

@@ -45,7 +45,7 @@ impl Draft {
 /// The conditions of a phase: those of `parts`, each judged by the outcome, and the summary.
 pub(crate) fn drafts(phase: &Phase, parts: &[(ConditionType, &str)], success: &str) -> Vec<Draft> {
     use ConditionStatus::{False, True, Unknown};
-    let pending = |type_| Draft::new(type_, Unknown, Reason::Pending, "Not looked at yet");
+    let pending = |type_| Draft::new(type_, Unknown, Reason::Pending, "Not looked at in this pass");
     let mut drafts: Vec<Draft> = match phase {
         Phase::Started | Phase::Suspended => parts.iter().map(|(type_, _)| pending(*type_)).collect(),
         Phase::Ended(outcome) | Phase::Deleting(outcome) => parts
@@ -79,8 +79,12 @@ pub(crate) fn drafts(phase: &Phase, parts: &[(ConditionType, &str)], success: &s
         Phase::Ended(outcome) | Phase::Deleting(outcome) => match outcome.worst() {
             None => drafts.push(Draft::new(ConditionType::Ready, True, Reason::Succeeded, success)),
             Some(worst) => {
-                let all: Vec<&Issue> = outcome.issues.iter().collect();
-                drafts.push(Draft::new(ConditionType::Ready, False, worst.reason, join(&all)));
+                drafts.push(Draft::new(
+                    ConditionType::Ready,
+                    False,
+                    worst.reason,
+                    summary(worst, outcome.issues.len()),
+                ));
                 // While it is being deleted the object is in no steady state, whatever is in the way.
                 let stalled = outcome.is_stalled() && !matches!(phase, Phase::Deleting(_));
                 drafts.push(if stalled {
@@ -92,6 +96,14 @@ pub(crate) fn drafts(phase: &Phase, parts: &[(ConditionType, &str)], success: &s
         },
     }
     drafts
+}
+
+/// One line for `kubectl get`: the worst issue, and how many there are besides. The other conditions have them all.
+fn summary(worst: &Issue, issues: usize) -> String {
+    match issues {
+        0 | 1 => worst.message.clone(),
+        _ => format!("{} (and {} more, see the conditions)", worst.message, issues - 1),
+    }
 }
 
 /// The worst issue first, the others behind it, each once.
@@ -157,4 +169,74 @@ pub(crate) fn observed(conditions: &[Condition], generation: i64, before: i64) -
     let suspended = find(conditions, ConditionType::Ready).is_some_and(|c| c.reason == Reason::Suspended.as_str());
     let settled = is(ConditionType::Ready, ConditionStatus::True) || is(ConditionType::Stalled, ConditionStatus::True);
     if settled || suspended { generation } else { before }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::outcome::Class;
+
+    const PARTS: [(ConditionType, &str); 2] = [(ConditionType::Accepted, "fine"), (ConditionType::Synced, "equal")];
+
+    fn issue(class: Class, message: &str) -> Issue {
+        Issue::new(class, ConditionType::Synced, Reason::VaultUnavailable, message)
+    }
+
+    fn ended(issues: Vec<Issue>) -> Phase {
+        Phase::Ended(Outcome { issues, unknown: Vec::new() })
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn status(conditions: &[Condition], type_: ConditionType) -> Option<ConditionStatus> {
+        find(conditions, type_).map(|condition| condition.status)
+    }
+
+    #[test]
+    fn what_can_be_retried_reconciles_and_what_cannot_is_stalled() {
+        use ConditionStatus::{False, True, Unknown};
+        let rows = [
+            (Phase::Started, Some(Unknown), Some(True), None),
+            (Phase::Suspended, Some(False), None, None),
+            (ended(vec![]), Some(True), None, None),
+            (ended(vec![issue(Class::Unavailable, "a")]), Some(False), Some(True), None),
+            (ended(vec![issue(Class::Unavailable, "a"), issue(Class::Rejected, "b")]), Some(False), None, Some(True)),
+            (
+                Phase::Deleting(Outcome { issues: vec![issue(Class::Rejected, "b")], unknown: vec![] }),
+                Some(False),
+                Some(True),
+                None,
+            ),
+        ];
+        for (phase, ready, reconciling, stalled) in rows {
+            let conditions = merge(&[], drafts(&phase, &PARTS, "done"), 3, at(1));
+            assert_eq!(status(&conditions, ConditionType::Ready), ready, "{phase:?}");
+            assert_eq!(status(&conditions, ConditionType::Reconciling), reconciling, "{phase:?}");
+            assert_eq!(status(&conditions, ConditionType::Stalled), stalled, "{phase:?}");
+            let settled = ready == Some(True) || stalled.is_some() || phase == Phase::Suspended;
+            assert_eq!(observed(&conditions, 3, 2), if settled { 3 } else { 2 }, "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn a_transition_time_moves_only_with_its_status() {
+        let first = merge(&[], drafts(&ended(vec![issue(Class::Unavailable, "a")]), &PARTS, "done"), 1, at(1));
+        let second = merge(&first, drafts(&ended(vec![issue(Class::Unavailable, "b")]), &PARTS, "done"), 1, at(2));
+        let third = merge(&second, drafts(&ended(vec![]), &PARTS, "done"), 1, at(3));
+        let since = |conditions: &[Condition], type_| find(conditions, type_).unwrap().last_transition_time.0;
+        assert_eq!(since(&second, ConditionType::Ready), at(1));
+        assert_eq!(find(&second, ConditionType::Ready).unwrap().message, "b");
+        assert_eq!(since(&third, ConditionType::Ready), at(3));
+        assert_eq!(since(&third, ConditionType::Accepted), at(1));
+    }
+
+    #[test]
+    fn a_message_is_one_short_line() {
+        let long = format!("a\n{}", "ü".repeat(2000));
+        let conditions = merge(&[], drafts(&ended(vec![issue(Class::Unavailable, &long)]), &PARTS, "done"), 1, at(1));
+        let message = &find(&conditions, ConditionType::Ready).unwrap().message;
+        assert!(message.len() <= MESSAGE && !message.contains('\n') && message.ends_with('…'));
+    }
 }

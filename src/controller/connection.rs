@@ -36,6 +36,10 @@ pub(crate) async fn reconcile(connection: Arc<VaultConnection>, context: Arc<Con
             renew_at = live.shared().and_then(|session| session.vault.renew_at());
             let issue = result.err();
             outcome.issues.extend(issue.clone());
+            if live.shared().is_none() {
+                // Each binding logs in as its own ServiceAccount, and says for itself how that went.
+                outcome.unknown.push(ConditionType::Authenticated);
+            }
             live.set_trouble(issue) || fresh
         }
         Err(issue) => {
@@ -89,7 +93,7 @@ async fn write_status(connection: &VaultConnection, context: &Context, outcome: 
     if status == before {
         return;
     }
-    match cluster::write_status(&context.operator.client, connection, &status).await {
+    match cluster::write_status::<VaultConnection>(&context.operator.client, &connection.metadata, &status).await {
         Ok(_) => context.remember_connection_status(connection, status),
         Err(error) => tracing::warn!(name = connection.name_any(), %error, "Status of connection was not written"),
     }

@@ -325,3 +325,71 @@ fn remove_from<K: std::hash::Hash + Eq>(map: &mut HashMap<K, HashSet<BindingRef>
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn binding(name: &str, created: &str, generation: i64, roles: &[&str]) -> VaultJwtBinding {
+        let roles: Vec<_> =
+            roles.iter().map(|role| json!({"name": role, "boundAudiences": ["a"], "userClaim": "sub"})).collect();
+        serde_json::from_value(json!({
+            "apiVersion": "vault.badal.io/v1alpha1", "kind": "VaultJwtBinding",
+            "metadata": {
+                "name": name, "namespace": "ns", "uid": name, "creationTimestamp": created, "generation": generation,
+            },
+            "spec": {"connectionRef": {"name": "main"}, "auth": {"mount": "jwt"}, "roles": roles},
+        }))
+        .unwrap()
+    }
+
+    fn named(refs: Vec<BindingRef>) -> BTreeSet<String> {
+        refs.into_iter().map(|id| id.name).collect()
+    }
+
+    fn lost(index: &Index, binding: &VaultJwtBinding) -> Vec<String> {
+        let contest = index.contest(&BindingRef::from_obj(binding), |_| true, |_| Some(Stance::default()));
+        contest.lost.into_iter().map(|claim| claim.id.path).collect()
+    }
+
+    #[test]
+    fn the_older_binding_wins_and_the_other_takes_over_when_it_goes() {
+        let mut index = Index::default();
+        let young = binding("young", "2026-01-02T00:00:00Z", 1, &["r", "own"]);
+        let old = binding("old", "2026-01-01T00:00:00Z", 1, &["r"]);
+        assert_eq!(named(index.apply(&young)), ["young".into()].into());
+        assert_eq!(named(index.apply(&old)), ["old".into(), "young".into()].into());
+        assert_eq!(lost(&index, &young), ["jwt/r"]);
+        assert!(lost(&index, &old).is_empty());
+        assert_eq!(named(index.remove(&BindingRef::from_obj(&old))), ["young".into()].into());
+        assert!(lost(&index, &young).is_empty());
+    }
+
+    #[test]
+    fn what_a_binding_may_not_have_it_does_not_claim() {
+        let mut index = Index::default();
+        let young = binding("young", "2026-01-02T00:00:00Z", 1, &["r"]);
+        let old = binding("old", "2026-01-01T00:00:00Z", 1, &["r"]);
+        index.apply(&young);
+        index.apply(&old);
+        let refused = BTreeSet::from([ObjectId { kind: crate::api::status::ObjectKind::Role, path: "jwt/r".into() }]);
+        let stance = |other: &BindingRef| {
+            let refused = if other.name == "old" { refused.clone() } else { BTreeSet::new() };
+            Some(Stance { refused, ..Stance::default() })
+        };
+        assert!(index.contest(&BindingRef::from_obj(&young), |_| true, stance).lost.is_empty());
+    }
+
+    #[test]
+    fn a_status_alone_asks_for_no_pass() {
+        let mut index = Index::default();
+        let mut seen = binding("b", "2026-01-01T00:00:00Z", 1, &["r"]);
+        assert_eq!(index.apply(&seen).len(), 1);
+        seen.status = Some(crate::api::status::BindingStatus::default());
+        assert!(index.apply(&seen).is_empty());
+        seen.annotations_mut().insert(REQUESTED_AT.to_owned(), "now".to_owned());
+        assert_eq!(index.apply(&seen).len(), 1);
+    }
+}

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret;
 
 use crate::api::binding::Ownership;
+use crate::api::names::MountPath;
 use crate::desired::{KvEntry, Object, ObjectId};
 use crate::vault::{AuthMountInfo, Vault, VaultError};
 
@@ -67,7 +68,23 @@ impl Mounts {
         Ok(list)
     }
 
-    /// Forgets the list, after a mount was enabled or found missing.
+    /// Enables the jwt method where nothing is mounted. Of many bindings that ask for it at once, one does it.
+    pub(crate) async fn enable(&self, vault: &Vault, mount: &MountPath) -> Result<(), VaultError> {
+        let mut slot = self.0.lock().await;
+        if let Some((_, list)) = &*slot
+            && list.contains_key(mount.as_str())
+        {
+            return Ok(());
+        }
+        let enabled = vault.enable_jwt(mount).await;
+        // Also when it failed: whoever else has mounted something there is seen at the next look.
+        *slot = None;
+        enabled?;
+        *slot = Some((Instant::now(), Arc::new(vault.auth_mounts().await?)));
+        Ok(())
+    }
+
+    /// Forgets the list, after a mount was found missing.
     pub(crate) async fn forget(&self) {
         *self.0.lock().await = None;
     }

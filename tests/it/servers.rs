@@ -65,7 +65,7 @@ async fn a_vault_with_tls_is_sealed_and_unsealed() {
     assert_eq!(vault.api().post("sys/seal", &json!({})).await.0, 204);
     assert_eq!(vault.api().get("sys/policies/acl/default").await.0, 503);
 
-    let key = vault.unseal_key().unwrap();
+    let key = vault.unseal_key().await.unwrap();
     assert_eq!(vault.api().post("sys/unseal", &json!({"key": key})).await.0, 200);
     eventually(Duration::from_secs(10), "Vault answers again", async || {
         (vault.api().get("sys/policies/acl/default").await.0 == 200).then_some(())

@@ -51,7 +51,8 @@ pub struct RoleSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["claim".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bound_claims: Vec<BoundClaim>,
-    /// boundClaimsType: `String` compares typed values, `Glob` lets `*` in string values stand for anything.
+    /// boundClaimsType: `String` compares typed values; `Glob` lets `*` stand for anything, and then each value of
+    /// boundClaims must be a string.
     #[serde(default)]
     pub bound_claims_type: BoundClaimsType,
     /// userClaim that names the entity alias; must be in the token, as a string.
@@ -125,7 +126,8 @@ pub struct BoundClaim {
     /// claim by name at the top level, or a JSON pointer if it begins with `/`.
     #[schemars(with = "Text<256>")]
     pub claim: String,
-    /// values, one of which the claim must have: strings, whole numbers or booleans, compared with their type.
+    /// values, one of which the claim must have: strings, whole numbers or booleans, compared with their type. A fraction
+    /// could never match: Vault cuts it off the token's claim.
     #[schemars(with = "List<ClaimScalar, 1, 128>")]
     pub values: Vec<Value>,
 }

@@ -7,7 +7,8 @@ use super::rule::schema;
 
 schema! {
     /// A string, a whole number or a boolean. Vault cuts the fraction off a token's claim, so a bound of 1.5 could never
-    /// match. An object or list would have to be empty and not empty at once.
+    /// match. An object or list would have to be empty and not empty at once. The apiserver lets `null` pass, `desired` does
+    /// not.
     ClaimScalar => json_schema!({
         "x-kubernetes-preserve-unknown-fields": true,
         "multipleOf": 1, "maxLength": 1024,

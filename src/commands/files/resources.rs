@@ -93,6 +93,12 @@ impl Resources {
         &self.ignored
     }
 
+    /// Where a connection is.
+    #[must_use]
+    pub fn place_of_connection(&self, name: &str) -> Option<&Place> {
+        self.places.get(&("VaultConnection", (String::new(), name.to_owned())))
+    }
+
     pub(super) fn ignore(&mut self, place: &Place, object: &str) {
         self.ignored.push(format!("{place}: {object} is passed over: not a kind that is used here"));
     }

@@ -118,16 +118,28 @@ async fn a_vault_that_cannot_be_used_is_told_in_one_message() {
     let other_ca = other_ca.display().to_string();
     let root = case.vault.root_token();
     for (environment, message) in [
-        (vec![("VAULT_ADDR", absent.as_str()), ("VAULT_TOKEN", root)], "refused; check VAULT_ADDR"),
-        (vec![("VAULT_ADDR", &page.url()), ("VAULT_TOKEN", root)], "check VAULT_ADDR"),
-        (vec![("VAULT_ADDR", tls.address()), ("VAULT_TOKEN", root), ("VAULT_CACERT", &other_ca)], "check VAULT_CACERT"),
-        (vec![("VAULT_ADDR", tls.address()), ("VAULT_TOKEN", root), ("VAULT_CACERT", "/nowhere.pem")], "VAULT_CACERT"),
-        (vec![("VAULT_ADDR", "vault.example"), ("VAULT_TOKEN", root)], "check VAULT_ADDR"),
-        (vec![("VAULT_ADDR", case.vault.address())], "set VAULT_TOKEN"),
-        (vec![("VAULT_ADDR", case.vault.address()), ("VAULT_TOKEN", "nonsense")], "check VAULT_TOKEN"),
+        (
+            vec![("VAULT_ADDR", absent.as_str()), ("VAULT_TOKEN", root)],
+            "VAULT_ADDR: cannot read sys/health: the connection was refused",
+        ),
+        (vec![("VAULT_ADDR", &page.url()), ("VAULT_TOKEN", root)], "environment: VAULT_ADDR: "),
+        (
+            vec![("VAULT_ADDR", tls.address()), ("VAULT_TOKEN", root), ("VAULT_CACERT", &other_ca)],
+            "environment: VAULT_CACERT: ",
+        ),
+        (
+            vec![("VAULT_ADDR", tls.address()), ("VAULT_TOKEN", root), ("VAULT_CACERT", "/nowhere.pem")],
+            "environment: VAULT_CACERT: /nowhere.pem",
+        ),
+        (vec![("VAULT_ADDR", "vault.example"), ("VAULT_TOKEN", root)], "environment: VAULT_ADDR: "),
+        (
+            vec![("VAULT_ADDR", case.vault.address())],
+            "environment: VAULT_TOKEN: there is no Vault token: set VAULT_TOKEN",
+        ),
+        (vec![("VAULT_ADDR", case.vault.address()), ("VAULT_TOKEN", "nonsense")], "environment: VAULT_TOKEN: "),
         (
             vec![("VAULT_ADDR", case.vault.address()), ("VAULT_TOKEN", root), ("VAULT_NAMESPACE", "a")],
-            "check VAULT_NAMESPACE",
+            "environment: VAULT_NAMESPACE: ",
         ),
     ] {
         for command in ["plan", "apply"] {
@@ -162,8 +174,7 @@ async fn a_connection_that_only_a_pod_can_use_says_what_to_do_with_ones_own_toke
     case.write("connection.yaml", &case.connection("{kubernetes: {role: operator}}"));
 
     case.run("apply", &[]).await.ends_with(1).says(&[
-        "VaultConnection main",
-        "spec.auth.kubernetes",
+        "connection.yaml:1: document 1, VaultConnection main: spec.auth.kubernetes: this login needs",
         "VAULT_TOKEN is set: to use it, leave the VaultConnection out of the files",
     ]);
 }

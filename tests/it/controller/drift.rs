@@ -162,7 +162,7 @@ async fn what_exists_already_and_differs_is_left_unless_adopted() {
     let mut spec = world.spec();
     world.apply("backend", &spec).await;
     let binding = world.not_ready("backend", "Conflict").await;
-    let said = message(&binding, "Ready");
+    let said = message(&binding, "Accepted");
     for object in ["Role", "Policy", "Kv"] {
         assert!(said.contains(object) && said.contains("adoption: Adopt"), "{said}");
     }

@@ -137,7 +137,7 @@ async fn a_broken_spec_does_not_outlive_the_grant() {
     assert!(message(&binding, "Ready").contains("spec.policies[0].hcl"), "{}", message(&binding, "Ready"));
     assert_eq!(world.gone_of().await, [false; 4], "a mistake takes nothing away");
     world.grant_this(&json!({"rawPolicies": true, "policies": []})).await;
-    world.wait("backend", "the policy is gone", |binding| message(binding, "Ready").contains("'policies'")).await;
+    world.wait("backend", "the policy is gone", |binding| message(binding, "Accepted").contains("'policies'")).await;
     assert_eq!(world.gone_of().await, [false, false, true, false]);
 }
 

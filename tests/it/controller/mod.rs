@@ -9,6 +9,7 @@ mod grants;
 mod invariants;
 mod life;
 mod process;
+mod quiet;
 mod references;
 mod scenario;
 mod vault_faults;

@@ -2,7 +2,7 @@
 //! something away.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::scenario::{Scenario, condition, message};
@@ -75,7 +75,7 @@ async fn odd_values_are_stored_as_they_are_or_refused_with_the_reason() {
             metadata: kube::api::ObjectMeta { name: Some("tfc-token".into()), ..Default::default() },
             ..Default::default()
         };
-        world.secrets().replace("tfc-token", &Default::default(), &secret).await.unwrap();
+        world.secrets().replace("tfc-token", &PostParams::default(), &secret).await.unwrap();
     };
     for value in ["", " leading and trailing \n", "\u{0}\u{1f600}\"\\'{{}}", &"x".repeat(900_000)] {
         put(value.as_bytes().to_vec()).await;

@@ -63,7 +63,7 @@ async fn a_sealed_vault_is_named_and_comes_back_by_itself() {
             connection.conditions.iter().any(|c| c.type_ == "Reachable" && c.reason == "VaultSealed")
         })
         .await;
-    world.vault.post("sys/unseal", &json!({"key": vault.unseal_key().unwrap()})).await;
+    world.vault.post("sys/unseal", &json!({"key": vault.unseal_key().await.unwrap()})).await;
     world.ready("backend").await;
 }
 

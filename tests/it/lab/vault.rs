@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::control_plane::trusting;
 use super::process::{Process, Scratch, free_port};
-use super::{Fallible, servers, unique};
+use super::{Fallible, eventually, servers, unique};
 
 /// One Vault in memory, with its `kubernetes` auth plugin and an audit file; it ends when this is dropped.
 pub struct VaultServer {
@@ -102,10 +102,12 @@ impl VaultServer {
         self.ca.as_deref()
     }
 
-    /// The key that unseals it after `PUT sys/seal`.
-    pub fn unseal_key(&self) -> Option<String> {
-        let log = self.process.log();
-        log.lines().find_map(|line| line.strip_prefix("Unseal Key: ")).map(str::to_owned)
+    /// The key that unseals it after `PUT sys/seal`. Vault prints it some time after it answers.
+    pub async fn unseal_key(&self) -> Fallible<String> {
+        eventually(Duration::from_secs(60), "the unseal key is printed", async || {
+            self.process.log().lines().find_map(|line| line.strip_prefix("Unseal Key: ")).map(str::to_owned)
+        })
+        .await
     }
 
     /// The server itself, to be stopped and continued.
