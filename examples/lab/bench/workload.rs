@@ -1,12 +1,14 @@
 //! N bindings of the size that the aims are stated for: 1 role, 2 policies, 3 KV secrets each, all on one mount whose
 //! one config the first of them owns.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, WatchEvent, WatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::{Value, json};
 
 use crate::lab::{Fallible, Issuer, Lab};
@@ -116,17 +118,8 @@ impl Workload {
             let apply = stream::iter((0..self.size).map(Ok)).try_for_each_concurrent(CONCURRENCY, async |number| {
                 resources::apply(&kube, &self.binding(number)).await
             });
-            let mut ready = BTreeSet::new();
-            let watch = self.watch(&kube, |event| match event {
-                WatchEvent::Added(binding) | WatchEvent::Modified(binding) => {
-                    if resources::is_ready(&binding) {
-                        ready.extend(binding.metadata.name);
-                    }
-                    ready.len() == self.size
-                }
-                _ => false,
-            });
-            tokio::try_join!(apply, watch)
+            let ready = self.watch(&kube, |live| live.len() == self.size && live.values().all(|ready| *ready));
+            tokio::try_join!(apply, ready)
         };
         tokio::time::timeout(patience, all).await.map_err(|_| format!("not all ready within {patience:?}"))??;
         Ok(start.elapsed())
@@ -142,12 +135,7 @@ impl Workload {
                 api.delete(&name_of(number), &DeleteParams::default()).await?;
                 Ok(())
             });
-            let mut gone = 0;
-            let watch = self.watch(&kube, |event| {
-                gone += usize::from(matches!(event, WatchEvent::Deleted(_)));
-                gone == self.size
-            });
-            tokio::try_join!(watch, delete)
+            tokio::try_join!(delete, self.watch(&kube, BTreeMap::is_empty))
         };
         tokio::time::timeout(patience, all).await.map_err(|_| format!("not all gone within {patience:?}"))??;
         Ok(start.elapsed())
@@ -165,16 +153,24 @@ impl Workload {
         left
     }
 
-    /// Watches the bindings until `done` says so.
-    async fn watch(
-        &self,
-        kube: &kube::Client,
-        mut done: impl FnMut(WatchEvent<DynamicObject>) -> bool,
-    ) -> Fallible<()> {
+    /// Watches the bindings until `done` says so of the names of those that live and whether they are Ready.
+    async fn watch(&self, kube: &kube::Client, done: impl Fn(&BTreeMap<String, bool>) -> bool) -> Fallible<()> {
         let api = resources::api_of(kube, &self.binding(0));
-        let mut events = api.watch(&WatchParams::default().timeout(290), "0").await?.boxed();
-        while let Some(event) = events.try_next().await? {
-            if done(event) {
+        let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+        let (mut live, mut listed) = (BTreeMap::new(), false);
+        while let Some(event) = events.next().await {
+            // A watcher that fails begins anew by itself.
+            match event {
+                Ok(Event::Init) => (live, listed) = (BTreeMap::new(), false),
+                Ok(Event::InitDone) => listed = true,
+                Ok(Event::InitApply(binding) | Event::Apply(binding)) => {
+                    let ready = resources::is_ready(&binding);
+                    live.insert(binding.metadata.name.unwrap_or_default(), ready);
+                }
+                Ok(Event::Delete(binding)) => drop(live.remove(&binding.metadata.name.unwrap_or_default())),
+                Err(_) => {}
+            }
+            if listed && done(&live) {
                 return Ok(());
             }
         }
