@@ -8,6 +8,7 @@ mod gate;
 mod grants;
 mod invariants;
 mod life;
+mod logins;
 mod process;
 mod quiet;
 mod references;

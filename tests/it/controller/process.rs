@@ -189,3 +189,23 @@ async fn a_deleted_namespace_takes_its_bindings_and_their_objects_along() {
     assert_eq!(world.role("backend").await.0, 404);
     assert_eq!(world.vault.get(&format!("{}/metadata/app/tfc-token", world.kv)).await.0, 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_on_when_the_apiserver_was_away() {
+    let (lab, role) = own_lab(false).await;
+    let operator = start(lab);
+    let world = Scenario::on(lab, role).await;
+    let mut spec = world.spec();
+    world.apply("backend", &spec).await;
+    world.ready("backend").await;
+    let mark = lab.vault_server.mark();
+    lab.control_plane.restart_api_server(async || operator.wait_for_log("Watch failed").await.unwrap()).await.unwrap();
+    spec["roles"][0]["boundSubject"] = json!("edited");
+    world.eventually("the edit is taken", async || world.try_apply("backend", &spec).await.is_ok()).await;
+    world.ready("backend").await;
+    assert_eq!(world.role("backend").await.1["bound_subject"], "edited");
+    let requests = lab.vault_server.requests_since(mark);
+    let logins = requests.iter().filter(|request| request.is_login()).count();
+    let writes: Vec<_> = requests.iter().filter(|request| request.is_write()).collect();
+    assert!(logins == 0 && writes.len() == 1, "{logins} logins, {writes:?}");
+}

@@ -189,11 +189,16 @@ impl Scenario {
 
     /// Applies a binding.
     pub(crate) async fn apply(&self, name: &str, spec: &Value) {
+        self.try_apply(name, spec).await.unwrap();
+    }
+
+    /// Applies a binding, if the apiserver takes it.
+    pub(crate) async fn try_apply(&self, name: &str, spec: &Value) -> kube::Result<DynamicObject> {
         let object = json!({
             "apiVersion": "vault.badal.io/v1alpha1", "kind": "VaultJwtBinding",
             "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
         });
-        self.dynamic().patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object)).await.unwrap();
+        self.dynamic().patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object)).await
     }
 
     /// Waits until a binding is as `what` says.
