@@ -15,11 +15,13 @@ use super::index::BindingRef;
 use super::outcome::{Class, Issue, Outcome};
 use super::{cluster, deletion, news, pace, status};
 use crate::api::binding::DriftMode;
-use crate::api::conditions::{ConditionType, Reason};
+use crate::api::conditions::{Condition, ConditionType, Reason};
 use crate::api::status::{Drift, ManagedObject, ObjectKind};
 use crate::api::{FINALIZER, VaultJwtBinding};
 use crate::desired::{self, Granted, ObjectId, ProblemKind};
+use crate::sync::apply::Cause;
 use crate::sync::{self, Mode, Owner};
+use crate::vault::VaultError;
 
 /// What a pass came to.
 #[derive(Default)]
@@ -29,6 +31,8 @@ pub(crate) struct Pass {
     pub(crate) managed: Option<Vec<ManagedObject>>,
     pub(crate) drift: Vec<Drift>,
     pub(crate) news: Vec<News>,
+    /// The session was closed under it, because the connection has changed: it says nothing.
+    pub(crate) cut: bool,
 }
 
 impl Pass {
@@ -84,8 +88,12 @@ async fn look(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
         tracing::info!(%error, "Finalizer was not added, trying again");
         return Action::requeue(pace::jitter(Duration::from_secs(1)));
     }
+    let before = conditions::find(&state.status.conditions, ConditionType::Ready).cloned();
     let pass = bounded(binding, pass(binding, context, state)).await;
-    finish(binding, context, state, pass).await
+    if pass.cut {
+        return Action::requeue(pace::jitter(Duration::from_secs(1)));
+    }
+    finish(binding, context, state, pass, before.as_ref()).await
 }
 
 /// How long a pass waits for a config write, which goes on by itself behind it.
@@ -112,12 +120,17 @@ async fn bounded(binding: &VaultJwtBinding, pass: impl Future<Output = Pass>) ->
 }
 
 /// Writes what happened and says when to look again.
-async fn finish(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState, pass: Pass) -> Action {
-    let Pass { outcome, managed, drift, news } = pass;
+async fn finish(
+    binding: &VaultJwtBinding,
+    context: &Context,
+    state: &mut BindingState,
+    pass: Pass,
+    before: Option<&Condition>,
+) -> Action {
+    let Pass { outcome, managed, drift, news, .. } = pass;
     state.failures = if outcome.wants_retry() { state.failures.saturating_add(1) } else { 0 };
     let interval = binding.spec.interval.parse().unwrap_or(Duration::from_secs(300)).max(Duration::from_secs(30));
     let wait = pace::next(&outcome, interval, state.failures);
-    let before = conditions::find(&state.status.conditions, ConditionType::Ready).cloned();
     if outcome.doubts_vault() {
         context.doubt(&binding.spec.connection_ref.name);
     }
@@ -125,7 +138,7 @@ async fn finish(binding: &VaultJwtBinding, context: &Context, state: &mut Bindin
     let written = status::write(binding, context, state, &phase, Some((managed, drift))).await;
     let after = conditions::find(&state.status.conditions, ConditionType::Ready);
     let about = binding.object_ref(&());
-    for news in news.into_iter().chain(news::transition(before.as_ref(), after)) {
+    for news in news.into_iter().chain(news::transition(before, after)) {
         context.events.publish(&about, news).await;
     }
     if written { Action::requeue(wait) } else { Action::requeue(pace::jitter(Duration::from_secs(2))) }
@@ -208,7 +221,9 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
     let news = news::of_report(&report, &expected, settled);
     outcome.issues.extend(report.failures.iter().map(Issue::of_failure));
     outcome.issues.extend(news::drift_issue(&report.drift));
-    Pass { outcome, managed: Some(report.managed), drift: report.drift, news }
+    let closed = |failure: &sync::Failure| matches!(failure.cause, Cause::Vault(VaultError::Closed));
+    let cut = report.failures.iter().any(closed);
+    Pass { outcome, managed: Some(report.managed), drift: report.drift, news, cut }
 }
 
 /// The session that a binding works with.

@@ -149,21 +149,6 @@ where
     Ok(found.filter(|found| found.metadata.uid == metadata.uid))
 }
 
-/// Changes fields of a status and leaves the others.
-pub(crate) async fn patch_status<K>(
-    client: &Client,
-    object: &DynamicObject,
-    fields: &serde_json::Value,
-) -> Result<(), ClusterError>
-where
-    K: Resource<DynamicType = ()>,
-{
-    let api = raw_api::<K>(client, object.metadata.namespace.as_deref());
-    let patch = json!({"metadata": {"uid": object.metadata.uid}, "status": fields});
-    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-    call("write a status", api.patch_status(&object.name_any(), &params, &Patch::Merge(&patch))).await.map(drop)
-}
-
 fn raw_api<K: Resource<DynamicType = ()>>(client: &Client, namespace: Option<&str>) -> Api<DynamicObject> {
     let resource = ApiResource::erase::<K>(&());
     match namespace {
@@ -175,23 +160,23 @@ fn raw_api<K: Resource<DynamicType = ()>>(client: &Client, namespace: Option<&st
 /// Writes a status; gives the resource version that it has since.
 pub(crate) async fn write_status<K>(
     client: &Client,
-    object: &K,
+    metadata: &ObjectMeta,
     status: &impl Serialize,
 ) -> Result<Option<String>, ClusterError>
 where
     K: Resource<DynamicType = ()>,
 {
     let resource = ApiResource::erase::<K>(&());
-    let api = raw_api::<K>(client, object.namespace().as_deref());
-    let name = object.name_any();
+    let name = metadata.name.as_deref().unwrap_or_default();
     let patch = json!({
         "apiVersion": resource.api_version,
         "kind": resource.kind,
-        "metadata": {"name": name, "uid": object.uid()},
+        "metadata": {"name": name, "uid": metadata.uid},
         "status": status,
     });
     let params = PatchParams::apply(MANAGER).force();
-    let written = call("write a status", api.patch_status(&name, &params, &Patch::Apply(&patch))).await?;
+    let api = raw_api::<K>(client, metadata.namespace.as_deref());
+    let written = call("write a status", api.patch_status(name, &params, &Patch::Apply(&patch))).await?;
     Ok(written.metadata.resource_version)
 }
 

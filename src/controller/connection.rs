@@ -93,7 +93,7 @@ async fn write_status(connection: &VaultConnection, context: &Context, outcome: 
     if status == before {
         return;
     }
-    match cluster::write_status(&context.operator.client, connection, &status).await {
+    match cluster::write_status::<VaultConnection>(&context.operator.client, &connection.metadata, &status).await {
         Ok(_) => context.remember_connection_status(connection, status),
         Err(error) => tracing::warn!(name = connection.name_any(), %error, "Status of connection was not written"),
     }

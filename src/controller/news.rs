@@ -66,13 +66,15 @@ pub(crate) fn drift_issue(drift: &[Drift]) -> Option<Issue> {
 /// The transition of `Ready`, if there was one. Becoming ready for the first time is no news: the condition tells.
 pub(crate) fn transition(before: Option<&Condition>, after: Option<&Condition>) -> Option<News> {
     let after = after?;
+    let failed =
+        |before: &Condition| before.status == ConditionStatus::False && before.reason != Reason::Suspended.as_str();
     let same = before.is_some_and(|before| before.status == after.status && before.reason == after.reason);
     match after.status {
         _ if same => None,
         ConditionStatus::False => {
             Some(News::warning("NotReady", "Reconcile", format!("{}: {}", after.reason, after.message)))
         }
-        ConditionStatus::True if before.is_some_and(|before| before.status == ConditionStatus::False) => {
+        ConditionStatus::True if before.is_some_and(failed) => {
             Some(News::normal("Recovered", "Reconcile", after.message.clone()))
         }
         ConditionStatus::True | ConditionStatus::Unknown => None,

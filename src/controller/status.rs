@@ -68,7 +68,7 @@ async fn put(binding: &VaultJwtBinding, context: &Context, state: &mut BindingSt
     if status == state.status {
         return true;
     }
-    match cluster::write_status(&context.operator.client, binding, &status).await {
+    match cluster::write_status::<VaultJwtBinding>(&context.operator.client, &binding.metadata, &status).await {
         Ok(resource_version) => {
             state.wrote(status, resource_version);
             true

@@ -36,12 +36,13 @@ where
     let drafts =
         vec![draft(ConditionType::Ready, ConditionStatus::False), draft(ConditionType::Stalled, ConditionStatus::True)];
     let generation = object.metadata.generation.unwrap_or_default();
-    let status = &object.data["status"];
+    let mut status = object.data["status"].clone();
     let standing: Vec<Condition> = serde_json::from_value(status["conditions"].clone()).unwrap_or_default();
     let conditions = conditions::merge(&standing, drafts, generation, conditions::now());
     if conditions == standing && status["observedGeneration"] == generation {
         return Ok(());
     }
-    cluster::patch_status::<K>(client, &object, &json!({"observedGeneration": generation, "conditions": conditions}))
-        .await
+    status["observedGeneration"] = json!(generation);
+    status["conditions"] = json!(conditions);
+    cluster::write_status::<K>(client, &object.metadata, &status).await.map(drop)
 }

@@ -259,13 +259,16 @@ fn missing_policy(role: &Role, failed: &BTreeSet<ObjectId>) -> Option<String> {
 
 /// Enables the jwt method, unless somebody else has done so since the mounts were listed.
 async fn enable(context: &Context<'_>, mount: &AuthMount) -> Result<(), Cause> {
-    let enabled = context.mounts.enable(context.vault, &mount.mount).await;
-    let Err(error @ VaultError::Rejected { .. }) = enabled else { return enabled.map_err(Cause::Vault) };
+    let refused = match context.mounts.enable(context.vault, &mount.mount).await {
+        Ok(()) => None,
+        Err(error @ VaultError::Rejected { .. }) => Some(error),
+        Err(error) => return Err(Cause::Vault(error)),
+    };
     let mounts = context.mounts.list(context.vault).await.map_err(Cause::Vault)?;
-    match mounts.get(mount.mount.as_str()) {
-        Some(there) if is_jwt(&there.type_) => Ok(()),
-        Some(there) => Err(Cause::MountType(there.type_.clone())),
-        None => Err(Cause::Vault(error)),
+    match (mounts.get(mount.mount.as_str()), refused) {
+        (Some(there), _) if is_jwt(&there.type_) => Ok(()),
+        (Some(there), _) => Err(Cause::MountType(there.type_.clone())),
+        (None, refused) => Err(refused.map_or(Cause::MountMissing, Cause::Vault)),
     }
 }
 

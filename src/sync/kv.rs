@@ -71,7 +71,7 @@ pub(crate) fn names(managed: &ManagedObject) -> Result<(MountPath, KvPath), Name
 }
 
 pub(crate) async fn read(vault: &Vault, entry: &KvEntry, seen: Option<&KvSeen>) -> Result<FoundKv, VaultError> {
-    let unchanged = |version| seen.is_some_and(|seen| *seen == KvSeen { version, digest: digest(&entry.data) });
+    let unchanged = |version| seen.is_some_and(|seen| *seen == KvSeen { version, digest: digest(entry) });
     read_unless(vault, &entry.mount, &entry.path, unchanged).await
 }
 
@@ -86,6 +86,27 @@ async fn read_unless(
     unchanged: impl Fn(u64) -> bool,
 ) -> Result<FoundKv, VaultError> {
     let version = vault.kv_version(mount).await?;
+    let found = read_as(vault, version, mount, path, &unchanged).await;
+    let surprising = match &found {
+        Ok(found) => found.metadata.is_none() && matches!(found.data, Data::Absent),
+        Err(error) => matches!(error, VaultError::Rejected { .. } | VaultError::NoMount { .. }),
+    };
+    if surprising {
+        let now = vault.kv_version_again(mount).await?;
+        if now != version {
+            return read_as(vault, now, mount, path, &unchanged).await;
+        }
+    }
+    found
+}
+
+async fn read_as(
+    vault: &Vault,
+    version: KvVersion,
+    mount: &MountPath,
+    path: &KvPath,
+    unchanged: impl Fn(u64) -> bool,
+) -> Result<FoundKv, VaultError> {
     if version == KvVersion::V1 {
         let data = vault.kv_read_v1(mount, path).await?.map_or(Data::Absent, |secret| Data::Values(secret.data));
         return Ok(FoundKv { version, cas: 0, metadata: None, data });
@@ -252,7 +273,7 @@ pub(crate) async fn write(
         let marks = write.unmark.iter().map(|key| (kv_marker_key(key.as_deref()), None)).collect();
         vault.kv_patch_metadata(mount, path, &marks).await?;
     }
-    memory.kv.insert(id.clone(), KvSeen { version, digest: digest(&entry.data) });
+    memory.kv.insert(id.clone(), KvSeen { version, digest: digest(entry) });
     Ok(())
 }
 
@@ -261,7 +282,7 @@ pub(crate) fn remember(id: &ObjectId, object: &Object, found: &FoundKv, memory: 
     if let Object::Kv(entry) = object
         && found.version == KvVersion::V2
     {
-        memory.kv.insert(id.clone(), KvSeen { version: found.cas, digest: digest(&entry.data) });
+        memory.kv.insert(id.clone(), KvSeen { version: found.cas, digest: digest(entry) });
     }
 }
 

@@ -6,10 +6,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
+use crate::api::binding::Ownership;
 use crate::api::names::MountPath;
-use crate::desired::{Object, ObjectId};
+use crate::desired::{KvEntry, Object, ObjectId};
 use crate::vault::{AuthMountInfo, Vault, VaultError};
 
 /// What one binding's last pass learnt.
@@ -25,7 +26,7 @@ impl Memory {
     /// Whether a KV entry's desired data is known to be other than at the last pass.
     pub(crate) fn has_other_data(&self, object: &Object) -> bool {
         match object {
-            Object::Kv(entry) => self.kv.get(&object.id()).is_some_and(|seen| seen.digest != digest(&entry.data)),
+            Object::Kv(entry) => self.kv.get(&object.id()).is_some_and(|seen| seen.digest != digest(entry)),
             _ => false,
         }
     }
@@ -38,10 +39,11 @@ pub(crate) struct KvSeen {
     pub(crate) digest: u64,
 }
 
-/// A digest of secret data, keyed anew in each process, so that it says nothing outside it.
-pub(crate) fn digest(data: &BTreeMap<String, SecretString>) -> u64 {
+/// A digest of what is wanted of a secret, keyed anew in each process, so that it says nothing outside it.
+pub(crate) fn digest(entry: &KvEntry) -> u64 {
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    KEY.hash_one(data.iter().map(|(key, value)| (key.as_str(), value.expose_secret())).collect::<Vec<_>>())
+    let data: Vec<_> = entry.data.iter().map(|(key, value)| (key.as_str(), value.expose_secret())).collect();
+    KEY.hash_one((entry.ownership == Ownership::Secret, data))
 }
 
 type MountList = Arc<BTreeMap<String, AuthMountInfo>>;

@@ -91,7 +91,7 @@ pub async fn observe(
         }
         _ => {}
     }
-    let reads = leftovers.iter().map(|managed| read_leftover(vault, managed));
+    let reads = leftovers.iter().map(|managed| read_leftover(vault, mounts, managed));
     observation.0.extend(join_all(reads).await);
     observation
 }
@@ -143,7 +143,11 @@ async fn read_policy(vault: &Vault, name: &PolicyName) -> Result<Found, VaultErr
     Ok(vault.read_policy(name).await?.map_or(Found::Absent, Found::Policy))
 }
 
-async fn read_leftover(vault: &Vault, managed: &ManagedObject) -> (ObjectId, Result<Found, VaultError>) {
+async fn read_leftover(
+    vault: &Vault,
+    mounts: &Mounts,
+    managed: &ManagedObject,
+) -> (ObjectId, Result<Found, VaultError>) {
     let id = ObjectId { kind: managed.kind, path: managed.path.clone() };
     let found = match managed.kind {
         ObjectKind::Policy => match PolicyName::new(&managed.path) {
@@ -151,10 +155,27 @@ async fn read_leftover(vault: &Vault, managed: &ManagedObject) -> (ObjectId, Res
             Err(error) => Err(error.into()),
         },
         ObjectKind::Kv => match kv::names(managed) {
-            Ok((mount, path)) => kv::read_whole(vault, &mount, &path).await.map(Found::Kv),
+            Ok((mount, path)) => match kv::read_whole(vault, &mount, &path).await {
+                // Another engine is there, and nothing of what the KV engine held.
+                Err(VaultError::NoMount { .. }) => Ok(Found::Absent),
+                read => read.map(Found::Kv),
+            },
             Err(error) => Err(error.into()),
         },
-        ObjectKind::AuthMount | ObjectKind::JwtConfig | ObjectKind::Role => Ok(Found::Unread),
+        ObjectKind::Role => role_leftover(vault, mounts, managed).await,
+        ObjectKind::AuthMount | ObjectKind::JwtConfig => Ok(Found::Unread),
     };
     (id, found)
+}
+
+/// Another method that is mounted there now may have a role of the same name, which is not ours.
+async fn role_leftover(vault: &Vault, mounts: &Mounts, managed: &ManagedObject) -> Result<Found, VaultError> {
+    let mount = managed.path.rsplit_once('/').map_or("", |(mount, _)| mount);
+    match mounts.list(vault).await {
+        Ok(list) if list.get(mount).is_some_and(|there| is_jwt(&there.type_)) => Ok(Found::Unread),
+        Ok(_) => Ok(Found::Absent),
+        // Who may not list the mounts has been given this one.
+        Err(VaultError::Denied { .. }) => Ok(Found::Unread),
+        Err(error) => Err(error),
+    }
 }

@@ -284,7 +284,9 @@ fn unwanted(managed: &ManagedObject, observation: &Observation, mode: &Mode<'_>)
             Marked::Ours => Action::Delete,
             Marked::Nobody | Marked::Other => Action::Release("it does not carry this binding's marker any more"),
         },
-        (ObjectKind::Policy | ObjectKind::Kv, Ok(Found::Absent)) => Action::Release("it is gone already"),
+        (ObjectKind::Policy | ObjectKind::Kv | ObjectKind::Role, Ok(Found::Absent)) => {
+            Action::Release("it is gone already")
+        }
         _ => Action::Delete,
     }
 }
@@ -328,13 +330,14 @@ impl Step<'_> {
     fn record(&self, before: Option<&ManagedObject>, reached: Stage) -> Option<ManagedObject> {
         let state = match &self.action {
             Action::Delete | Action::Release(_) if reached == Stage::Done => return None,
-            Action::Conflict(_) => return None,
             Action::Create | Action::Update => ObjectState::Created,
             Action::Adopt | Action::TakeOver => ObjectState::Adopted,
             Action::Keep
             | Action::Report
             | Action::Delete
             | Action::Release(_)
+            // Whatever is there now, the part that is marked as ours may still have to be deleted.
+            | Action::Conflict(_)
             | Action::Unreadable
             | Action::MountMissing
             | Action::MountType(_) => return before.cloned(),

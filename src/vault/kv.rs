@@ -71,14 +71,31 @@ impl Vault {
         Ok(version)
     }
 
+    /// The same, asked again unless that was just now: for a secret that is not where it was looked for, because the
+    /// mount may have been made anew.
+    ///
+    /// # Errors
+    /// As [`Self::kv_version`].
+    pub async fn kv_version_again(&self, mount: &MountPath) -> Result<KvVersion, VaultError> {
+        if !self.learnt_kv_version_just_now(mount) {
+            self.forget_kv_version(mount);
+        }
+        self.kv_version(mount).await
+    }
+
     /// Reads the metadata of a secret; none when there are none.
     ///
     /// # Errors
     /// As every call.
     pub async fn kv_metadata(&self, mount: &MountPath, path: &KvPath) -> Result<Option<KvMetadata>, VaultError> {
-        let found = self.read(self.request("read", Method::GET, ApiPath::kv_metadata(mount, path))).await?;
+        let request = self.request("read", Method::GET, ApiPath::kv_metadata(mount, path));
+        let call = request.call.clone();
+        let found = self.read(request).await?;
         let Some(data) = found.as_ref().and_then(|body| body.get("data")) else { return Ok(None) };
-        let current_version = data.get("current_version").and_then(Value::as_u64).unwrap_or(0);
+        let Some(current_version) = data.get("current_version").and_then(Value::as_u64) else {
+            // On a version 1 mount this is a secret like any other.
+            return Err(VaultError::NoMount { call });
+        };
         let latest = data.get("versions").and_then(|versions| versions.get(current_version.to_string()));
         let custom_metadata = data
             .get("custom_metadata")

@@ -24,6 +24,9 @@ use crate::api::names::MountPath;
 /// For so long, a denial that a new login did not cure is taken for Vault's answer.
 const DENIAL_STANDS: Duration = Duration::from_secs(60);
 
+/// For so long, the version of a KV mount is not asked again, whatever is found there.
+const KV_VERSION_STANDS: Duration = Duration::from_secs(1);
+
 /// Where the JWT for a login comes from; asked at each login.
 pub trait JwtSource: Send + Sync {
     /// A JWT that is valid now.
@@ -70,7 +73,8 @@ pub(super) struct Inner {
     closed: AtomicBool,
     /// Until when a denial stands: one for a token called invalid, one for all others.
     denials: Mutex<[Option<Instant>; 2]>,
-    kv_versions: Mutex<BTreeMap<MountPath, KvVersion>>,
+    /// With the time when each was learnt.
+    kv_versions: Mutex<BTreeMap<MountPath, (KvVersion, Instant)>>,
     pub(super) kv_version_gate: tokio::sync::Mutex<()>,
     config_writes: ConfigWrites,
 }
@@ -145,11 +149,15 @@ impl Vault {
     }
 
     pub(super) fn known_kv_version(&self, mount: &MountPath) -> Option<KvVersion> {
-        lock(&self.inner.kv_versions).get(mount).copied()
+        lock(&self.inner.kv_versions).get(mount).map(|(version, _)| *version)
+    }
+
+    pub(super) fn learnt_kv_version_just_now(&self, mount: &MountPath) -> bool {
+        lock(&self.inner.kv_versions).get(mount).is_some_and(|(_, at)| at.elapsed() < KV_VERSION_STANDS)
     }
 
     pub(super) fn remember_kv_version(&self, mount: &MountPath, version: KvVersion) {
-        lock(&self.inner.kv_versions).insert(mount.clone(), version);
+        lock(&self.inner.kv_versions).insert(mount.clone(), (version, Instant::now()));
     }
 
     pub(super) fn request(&self, verb: &'static str, method: Method, path: ApiPath) -> Request {

@@ -12,6 +12,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use vault_jwt_operator::api::status::ConnectionStatus;
 use vault_jwt_operator::api::{VaultConnection, VaultJwtBinding};
 
 use super::invariants;
@@ -32,6 +33,8 @@ pub(crate) struct Scenario {
     pub(crate) kv: String,
     pub(crate) prefix: String,
     pub(crate) connection: String,
+    /// The role at Vault's `kubernetes` method that the operator logs in with.
+    pub(crate) role: String,
     watch: tokio::task::JoinHandle<()>,
     violations: Arc<Mutex<Vec<String>>>,
 }
@@ -56,7 +59,11 @@ impl Scenario {
     /// A world with a KV version 2 engine, a connection that grants all its names, and a Secret `tfc-token`.
     pub(crate) async fn start() -> Self {
         let lab = Lab::shared().await;
-        let role = operator(lab).await.to_owned();
+        Self::on(lab, operator(lab).await.to_owned()).await
+    }
+
+    /// The same in a lab where an operator logs in with this role at Vault's `kubernetes` method.
+    pub(crate) async fn on(lab: &'static Lab, role: String) -> Self {
         let namespace = lab.namespace().await.unwrap();
         let (mount, kv, connection) = (unique("jwt"), unique("kv"), unique("main"));
         let kube = lab.kube().await;
@@ -75,11 +82,12 @@ impl Scenario {
             kv,
             prefix,
             connection,
+            role,
             watch,
             violations,
         };
         scenario.secret("tfc-token", &json!({"token": "s3cr3t-value"})).await;
-        scenario.connect(&scenario.connection_spec(&role)).await;
+        scenario.connect(&scenario.connection_spec(&scenario.role)).await;
         scenario
     }
 
@@ -110,9 +118,17 @@ impl Scenario {
         })
     }
 
-    /// The role at Vault's `kubernetes` method that the shared operator logs in with.
-    pub(crate) async fn role_of_operator(&self) -> String {
-        operator(self.lab).await.to_owned()
+    /// The grant of this world with these changes.
+    pub(crate) async fn grant_this(&self, change: &Value) {
+        let mut connection = self.connection_spec(&self.role);
+        let grant = connection["grants"][0].as_object_mut().unwrap();
+        grant.extend(change.as_object().unwrap().clone());
+        self.connect(&connection).await;
+    }
+
+    /// A policy that the apiserver takes and the operator does not: its text is blank. It needs `rawPolicies`.
+    pub(crate) fn broken_policy(&self) -> Value {
+        json!({"name": self.name("backend"), "hcl": "\u{2003}"})
     }
 
     /// The founding case in this world's names.
@@ -173,11 +189,16 @@ impl Scenario {
 
     /// Applies a binding.
     pub(crate) async fn apply(&self, name: &str, spec: &Value) {
+        self.try_apply(name, spec).await.unwrap();
+    }
+
+    /// Applies a binding, if the apiserver takes it.
+    pub(crate) async fn try_apply(&self, name: &str, spec: &Value) -> kube::Result<DynamicObject> {
         let object = json!({
             "apiVersion": "vault.badal.io/v1alpha1", "kind": "VaultJwtBinding",
             "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
         });
-        self.dynamic().patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object)).await.unwrap();
+        self.dynamic().patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object)).await
     }
 
     /// Waits until a binding is as `what` says.
@@ -194,6 +215,18 @@ impl Scenario {
             panic!("{error}; last status: {}", serde_json::to_string_pretty(&last.and_then(|b| b.status)).unwrap());
         }
         last.unwrap()
+    }
+
+    /// Waits until the status of this world's connection is as `what` says.
+    pub(crate) async fn wait_connection(&self, what: &str, is: impl Fn(&ConnectionStatus) -> bool) -> ConnectionStatus {
+        let connections = Api::<VaultConnection>::all(self.kube.clone());
+        let look = async || connections.get_opt(&self.connection).await.ok()??.status.filter(|status| is(status));
+        eventually(PATIENCE, what, look).await.unwrap()
+    }
+
+    /// Waits until something holds.
+    pub(crate) async fn eventually(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        eventually(PATIENCE, what, async || holds().await.then_some(())).await.unwrap();
     }
 
     /// Waits until a binding is ready in its present generation.
@@ -260,6 +293,17 @@ impl Scenario {
             .filter(|event| about(event) && event.reason.as_deref() == Some(reason))
             .filter_map(|event| event.note)
             .collect()
+    }
+
+    /// The same, once there is one.
+    pub(crate) async fn events_soon(&self, name: &str, reason: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        self.eventually(&format!("an event {reason} of {name}"), async || {
+            all = self.events(name, reason).await;
+            !all.is_empty()
+        })
+        .await;
+        all
     }
 
     /// A role of this world as Vault has it.

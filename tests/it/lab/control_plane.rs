@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::process::{Process, Scratch, free_port};
-use super::{Fallible, servers, unique};
+use super::{Fallible, eventually, servers, unique};
 
 const READY: Duration = Duration::from_secs(60);
 const ADMIN: &str = "admin";
@@ -22,8 +23,10 @@ const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy"
 /// The control plane of one lab; what it consists of ends when this is dropped.
 pub struct ControlPlane {
     _controller_manager: Option<Process>,
-    api_server: Process,
+    api_server: Mutex<Process>,
     _etcd: Process,
+    etcd_url: String,
+    token: String,
     scratch: Scratch,
     url: String,
     ca: String,
@@ -56,12 +59,13 @@ impl ControlPlane {
         let (etcd, etcd_url) = start_etcd(bin, scratch.path()).await?;
         let (token, operator_token) = (unique("admin"), unique("operator"));
         write_static_files(scratch.path(), &[(ADMIN, &token), (OPERATOR, &operator_token)])?;
-        let (api_server, url, ca) = start_api_server(bin, scratch.path(), &etcd_url, &token).await?;
+        let (api_server, url, ca) = start_api_server(bin, scratch.path(), &etcd_url, &token, None).await?;
         fs::write(scratch.path().join("kubeconfig"), kubeconfig(&url, &ca, ADMIN, &token))?;
         fs::write(scratch.path().join("kubeconfig.operator"), kubeconfig(&url, &ca, OPERATOR, &operator_token))?;
         let controller_manager =
             controller_manager.then(|| start_controller_manager(bin, scratch.path())).transpose()?;
-        Ok(Self { _controller_manager: controller_manager, api_server, _etcd: etcd, scratch, url, ca })
+        let api_server = Mutex::new(api_server);
+        Ok(Self { _controller_manager: controller_manager, api_server, _etcd: etcd, etcd_url, token, scratch, url, ca })
     }
 
     pub fn url(&self) -> &str {
@@ -83,9 +87,16 @@ impl ControlPlane {
         self.scratch.path().join("kubeconfig.operator")
     }
 
-    /// The apiserver itself, to be stopped and continued.
-    pub fn api_server(&mut self) -> &mut Process {
-        &mut self.api_server
+    /// Kills the apiserver and starts it again at the same address, `meanwhile` in between.
+    pub async fn restart_api_server(&self, meanwhile: impl AsyncFnOnce()) -> Fallible<()> {
+        // Told to end it would wait a minute for the watches of others.
+        self.api_server.lock().expect("no panic").signal("KILL")?;
+        eventually(READY, "the apiserver is gone", async || self.api_server.lock().expect("no panic").exited()).await?;
+        meanwhile().await;
+        let port = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
+        let (server, ..) = start_api_server(servers()?, self.scratch.path(), &self.etcd_url, &self.token, port).await?;
+        *self.api_server.lock().expect("no panic") = server;
+        Ok(())
     }
 
     /// A place in the audit log; `requests_since` tells what came after it.
@@ -156,10 +167,11 @@ async fn start_api_server(
     folder: &Path,
     etcd_url: &str,
     token: &str,
+    port: Option<u16>,
 ) -> Fallible<(Process, String, String)> {
     let file = |name: &str| folder.join(name).display().to_string();
     loop {
-        let port = free_port()?;
+        let port = port.map_or_else(free_port, Ok)?;
         let url = format!("https://127.0.0.1:{port}");
         let arguments = [
             format!("--etcd-servers={etcd_url}"),
