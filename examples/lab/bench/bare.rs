@@ -4,12 +4,14 @@
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::workload::{CONCURRENCY, KV_MOUNT, MOUNT};
+use super::workload::{CONCURRENCY, KV_MOUNT, MOUNT, Workload};
 use crate::lab::vault::VaultRequest;
-use crate::lab::{Fallible, Issuer, VaultServer};
+use crate::lab::{Fallible, Issuer, Lab, VaultServer};
+use crate::resources;
 
 /// Sends these requests again; how long that takes.
 pub async fn replay(requests: &[VaultRequest], issuer: &Issuer) -> Fallible<Duration> {
@@ -43,6 +45,50 @@ pub async fn replay(requests: &[VaultRequest], issuer: &Issuer) -> Fallible<Dura
     .try_for_each(async |_| Ok(()))
     .await?;
     Ok(start.elapsed())
+}
+
+/// What the apiserver takes for the writes that each binding costs at the least, without an operator: it is applied,
+/// gets a finalizer, and its status is written before and after Vault is.
+pub async fn kubernetes(lab: &Lab, workload: &Workload) -> Fallible<Duration> {
+    let kube = lab.kube().await;
+    let merge = async |number: usize, patch: &Value| -> Fallible<()> {
+        let binding = workload.binding(number);
+        let api = resources::api_of(&kube, &binding);
+        api.patch(resources::name_of(&binding), &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    };
+    let status = async |number: usize, state: &str| -> Fallible<()> {
+        let binding = workload.binding(number);
+        let managed = json!([{"kind": "Role", "path": format!("{MOUNT}/{number}"), "state": state}]);
+        let patch = json!({
+            "apiVersion": binding["apiVersion"], "kind": binding["kind"], "status": {"managedObjects": managed},
+        });
+        let api = resources::api_of(&kube, &binding);
+        let parameters = PatchParams::apply("bench-status").force();
+        api.patch_status(resources::name_of(&binding), &parameters, &Patch::Apply(&patch)).await?;
+        Ok(())
+    };
+    let all = || stream::iter((0..workload.size()).map(Ok::<_, Box<dyn std::error::Error + Send + Sync>>));
+    let start = Instant::now();
+    all()
+        .try_for_each_concurrent(CONCURRENCY, async |number| {
+            resources::apply(&kube, &workload.binding(number)).await?;
+            merge(number, &json!({"metadata": {"finalizers": ["bench.example/hold"]}})).await?;
+            status(number, "Pending").await?;
+            status(number, "Created").await
+        })
+        .await?;
+    let time = start.elapsed();
+    all()
+        .try_for_each_concurrent(CONCURRENCY, async |number| {
+            merge(number, &json!({"metadata": {"finalizers": null}})).await?;
+            let binding = workload.binding(number);
+            let api = resources::api_of(&kube, &binding);
+            api.delete(resources::name_of(&binding), &DeleteParams::default()).await?;
+            Ok(())
+        })
+        .await?;
+    Ok(time)
 }
 
 /// A body of the kind that the audit log, which hides bodies, must have had for this path.
