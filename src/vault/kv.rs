@@ -51,6 +51,11 @@ impl Vault {
         if let Some(version) = self.known_kv_version(mount) {
             return Ok(version);
         }
+        // Many bindings ask at once after a start: one of them asks Vault, the others wait for what it learns.
+        let _one = self.inner.kv_version_gate.lock().await;
+        if let Some(version) = self.known_kv_version(mount) {
+            return Ok(version);
+        }
         let request = self.request("read", Method::GET, ApiPath::mount_info(mount));
         let call = request.call.clone();
         let found = self.read(request).await?;

@@ -75,6 +75,7 @@ pub(super) struct Inner {
     denials: Mutex<[Option<Instant>; 2]>,
     /// With the time when each was learnt.
     kv_versions: Mutex<BTreeMap<MountPath, (KvVersion, Instant)>>,
+    pub(super) kv_version_gate: tokio::sync::Mutex<()>,
     config_writes: ConfigWrites,
 }
 
@@ -95,6 +96,7 @@ impl Vault {
                 closed: AtomicBool::new(false),
                 denials: Mutex::default(),
                 kv_versions: Mutex::default(),
+                kv_version_gate: tokio::sync::Mutex::default(),
                 config_writes: ConfigWrites::default(),
             }),
         }

@@ -149,21 +149,10 @@ async fn repair(lab: &Lab, workload: &Workload, figures: &mut Figures) -> Fallib
         eventually(INTERVAL * 4, "the role is put back", async || (vault.read(&path).await == before).then_some(()))
             .await?;
         figures.set(figure, start.elapsed().as_secs_f64());
-        quiescence(lab).await?;
+        // The pass that did it ends with a status.
+        resources::ready(&kube, &workload.binding(0)).await?;
     }
     Ok(())
-}
-
-/// Waits until what was set off is over: a second without a request.
-async fn quiescence(lab: &Lab) -> Fallible<()> {
-    let (mut mark, mut since) = (lab.vault_server.mark(), Instant::now());
-    eventually(SHORT, "the operator is quiet", async || {
-        if lab.vault_server.mark() != mark {
-            (mark, since) = (lab.vault_server.mark(), Instant::now());
-        }
-        (since.elapsed() > Duration::from_secs(1)).then_some(())
-    })
-    .await
 }
 
 /// Three rounds of deleting and applying, the first of which was applied before.
