@@ -220,6 +220,14 @@ async fn of_a_secret_that_two_claim_in_part_each_deletes_its_own() {
         world.ready("a").await;
         world.not_ready("b", "Conflict").await;
         assert_eq!(keys().await, ["a", "b", "c"], "version {version}");
+        // Given back and taken again.
+        world.apply("a", &spec("Keys", &["a"])).await;
+        world.ready("a").await;
+        world.ready("b").await;
+        assert_eq!(keys().await, ["a", "b", "c"], "version {version}");
+        world.apply("a", &spec("Keys", &["a", "b"])).await;
+        world.ready("a").await;
+        world.not_ready("b", "Conflict").await;
         world.delete("b").await;
         assert_eq!(keys().await, ["a", "b"], "version {version}");
         // The older goes, and what the younger waited for is its own.
