@@ -10,8 +10,9 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
 use super::connections::{Connections, Operator};
+use super::contest::{Contest, Stance};
 use super::events::Events;
-use super::index::{BindingRef, Contest, Index, Stance};
+use super::index::{BindingRef, Index};
 use super::queue::Queue;
 use crate::api::status::{BindingStatus, ConnectionStatus};
 use crate::api::{VaultConnection, VaultJwtBinding};

@@ -1,7 +1,7 @@
 //! A synchronous, in-memory index of all bindings: who refers to what, and who claims which Vault object. Fed by the
 //! watches, asked by the reconcilers; it knows no client and no clock.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -19,32 +19,32 @@ type Referent = (CaKind, String, String);
 
 /// The order in which claims are honoured: the older binding first, then by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
+pub(super) struct Rank {
     created: Option<k8s_openapi::jiff::Timestamp>,
     namespace: String,
     name: String,
 }
 
-struct Entry {
-    rank: Rank,
-    connection: String,
-    claims: Vec<Claim>,
+pub(super) struct Entry {
+    pub(super) rank: Rank,
+    pub(super) connection: String,
+    pub(super) claims: Vec<Claim>,
     /// Which of the claims it owns by its record.
     holds: Vec<bool>,
     /// What it owns by its record and no longer claims.
-    leftovers: Vec<Claim>,
+    pub(super) leftovers: Vec<Claim>,
     referents: Vec<Referent>,
     seen: Seen,
 }
 
 impl Entry {
     /// What it owns by its record.
-    fn held(&self) -> impl Iterator<Item = &Claim> {
+    pub(super) fn held(&self) -> impl Iterator<Item = &Claim> {
         let claimed = self.claims.iter().zip(&self.holds).filter_map(|(claim, holds)| holds.then_some(claim));
         claimed.chain(&self.leftovers)
     }
 
-    fn holds(&self, claim: &Claim) -> bool {
+    pub(super) fn holds(&self, claim: &Claim) -> bool {
         self.held().any(|held| held.conflicts_with(claim))
     }
 }
@@ -61,35 +61,13 @@ struct Seen {
 /// The index.
 #[derive(Default)]
 pub(crate) struct Index {
-    entries: HashMap<BindingRef, Entry>,
-    by_claim: HashMap<ObjectId, Vec<BindingRef>>,
-    by_leftover: HashMap<ObjectId, HashSet<BindingRef>>,
+    pub(super) entries: HashMap<BindingRef, Entry>,
+    pub(super) by_claim: HashMap<ObjectId, Vec<BindingRef>>,
+    pub(super) by_leftover: HashMap<ObjectId, HashSet<BindingRef>>,
     /// What a binding let go of while another one waited for it, with the connection.
-    released: HashMap<ObjectId, String>,
+    pub(super) released: HashMap<ObjectId, String>,
     by_referent: HashMap<Referent, HashSet<BindingRef>>,
     by_connection: HashMap<String, HashSet<BindingRef>>,
-}
-
-/// How the claims of one binding stand against those of others.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Contest {
-    /// Objects that are this binding's, although another one claims them too or has not let go of them yet.
-    pub(crate) contested: BTreeSet<ObjectId>,
-    /// What an older binding claims too.
-    pub(crate) lost: BTreeSet<Claim>,
-    /// What this binding owns by its record, and another one owns now.
-    pub(crate) taken: BTreeSet<Claim>,
-}
-
-/// What counts of a binding's claims.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Stance {
-    /// Objects that no grant allows, or that are invalid and were never made: they are not claimed.
-    pub(crate) refused: BTreeSet<ObjectId>,
-    /// It is suspended, and takes nothing over.
-    pub(crate) suspended: bool,
-    /// It is being deleted, and leaves all to others.
-    pub(crate) deleting: bool,
 }
 
 impl Index {
@@ -246,64 +224,6 @@ impl Index {
             claims.filter_map(|claim| self.by_claim.get(&claim.id)).flatten().cloned().collect();
         bindings.into_iter().chain(rivals).collect()
     }
-
-    /// How the claims of a binding stand. `same_vault` says whether a connection leads to the same Vault as its own,
-    /// and `stance` what counts of a binding's claims.
-    pub(crate) fn contest(
-        &self,
-        this: &BindingRef,
-        same_vault: impl Fn(&str) -> bool,
-        stance: impl Fn(&BindingRef) -> Option<Stance>,
-    ) -> Contest {
-        let mut contest = Contest::default();
-        let Some(entry) = self.entries.get(this) else { return contest };
-        let ours = stance(this).unwrap_or_default();
-        let mut stances: HashMap<&BindingRef, Option<Stance>> = HashMap::new();
-        let mut of = |other: &'_ BindingRef| -> Option<(&Entry, Stance)> {
-            let (other, rival) = self.entries.get_key_value(other)?;
-            let look = || stance(other).filter(|_| same_vault(&rival.connection));
-            Some((rival, stances.entry(other).or_insert_with(look).clone()?))
-        };
-        for claim in entry.claims.iter().filter(|claim| !ours.refused.contains(&claim.id)) {
-            for other in self.by_claim.get(&claim.id).into_iter().flatten().filter(|other| *other != this) {
-                let Some((rival, theirs)) = of(other) else { continue };
-                if !rival.claims.iter().any(|theirs| theirs.conflicts_with(claim)) {
-                    continue;
-                }
-                if theirs.refused.contains(&claim.id) {
-                    // It will let go, or has nothing.
-                    contest.contested.extend(rival.holds(claim).then(|| claim.id.clone()));
-                } else if rival.rank < entry.rank {
-                    contest.lost.insert(claim.clone());
-                } else {
-                    contest.contested.insert(claim.id.clone());
-                }
-            }
-            for other in self.by_leftover.get(&claim.id).into_iter().flatten() {
-                let left = |rival: &Entry| rival.leftovers.iter().any(|left| left.conflicts_with(claim));
-                if other != this && of(other).is_some_and(|(rival, _)| left(rival)) {
-                    contest.contested.insert(claim.id.clone());
-                }
-            }
-            if self.released.get(&claim.id).is_some_and(|connection| same_vault(connection)) {
-                contest.contested.insert(claim.id.clone());
-            }
-        }
-        for held in entry.held() {
-            let claimed = |claim: &Claim| claim.conflicts_with(held) && !ours.refused.contains(&claim.id);
-            let own = !ours.deleting && entry.claims.iter().any(claimed);
-            for other in self.by_claim.get(&held.id).into_iter().flatten().filter(|other| *other != this) {
-                let Some((rival, theirs)) = of(other) else { continue };
-                let theirs_now = if own { rival.rank < entry.rank } else { !theirs.suspended && !theirs.deleting };
-                let claims = rival.claims.iter().filter(|claim| claim.conflicts_with(held));
-                let claims = claims.filter(|claim| theirs_now && !theirs.refused.contains(&claim.id));
-                contest.taken.extend(claims.cloned());
-            }
-        }
-        let lost: BTreeSet<&ObjectId> = contest.lost.iter().map(|claim| &claim.id).collect();
-        contest.contested.retain(|id| !lost.contains(id));
-        contest
-    }
 }
 
 /// What a record says is owned.
@@ -328,9 +248,12 @@ fn remove_from<K: std::hash::Hash + Eq>(map: &mut HashMap<K, HashSet<BindingRef>
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
     use super::*;
+    use crate::controller::contest::Stance;
 
     fn binding(name: &str, created: &str, generation: i64, roles: &[&str]) -> VaultJwtBinding {
         let roles: Vec<_> =

@@ -7,6 +7,7 @@ mod cluster;
 mod conditions;
 mod connection;
 mod connections;
+mod contest;
 mod context;
 mod deletion;
 mod events;
