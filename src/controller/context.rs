@@ -121,11 +121,25 @@ impl Context {
         state
     }
 
-    pub(crate) fn put_state(&self, binding: &VaultJwtBinding, state: BindingState) {
-        lock(&self.states).insert(binding.uid().unwrap_or_default(), state);
+    /// Keeps what a pass left for the next one, unless the binding is gone.
+    pub(crate) fn put_state(&self, binding: &VaultJwtBinding, mut state: BindingState) {
+        if state.written.is_none() {
+            // The store has the same, and a thousand bindings need not have it twice.
+            state.status = BindingStatus::default();
+        }
+        let uid = binding.uid().unwrap_or_default();
+        let live = self.bindings.get(&BindingRef::from_obj(binding)).and_then(|live| live.uid());
+        if live.is_some_and(|live| live == uid) {
+            lock(&self.states).insert(uid, state);
+        }
     }
 
-    /// Forgets what is known of bindings that are gone.
+    /// Forgets what is known of a binding that is gone.
+    pub(crate) fn forget_binding(&self, binding: &VaultJwtBinding) {
+        lock(&self.states).remove(&binding.uid().unwrap_or_default());
+    }
+
+    /// Forgets what is known of all bindings that are gone: deletions may be missed while a watch is down.
     pub(crate) fn forget_gone_bindings(&self) {
         let present: HashSet<String> = self.bindings.state().iter().filter_map(|binding| binding.uid()).collect();
         lock(&self.states).retain(|uid, _| present.contains(uid));

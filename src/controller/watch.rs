@@ -125,7 +125,7 @@ pub(crate) async fn bindings(client: Client, mut writer: Writer<VaultJwtBinding>
             Event::Delete(binding) => {
                 context.set_broken(BindingRef::from_obj(binding), false);
                 let touched = context.index().remove(&BindingRef::from_obj(binding));
-                context.forget_gone_bindings();
+                context.forget_binding(binding);
                 context.trigger(touched);
             }
         }
