@@ -20,7 +20,7 @@ fn is_duration() -> Value {
     rule(matches(DURATION), "must be a duration such as '30s', '5m' or '1h30m'")
 }
 
-fn at_least(shortest: &str) -> Schema {
+fn between(shortest: &str, longest: &str) -> Schema {
     text(
         32,
         [
@@ -29,7 +29,10 @@ fn at_least(shortest: &str) -> Schema {
                 when_duration(&format!("duration(self) >= duration('{shortest}')")),
                 format!("must be greater than or equal to '{shortest}'"),
             ),
-            rule(when_duration(LONGEST), "must be less than or equal to '87600h'"),
+            rule(
+                when_duration(&format!("duration(self) <= duration('{longest}')")),
+                format!("must be less than or equal to '{longest}'"),
+            ),
         ],
     )
 }
@@ -72,9 +75,9 @@ fn leeway(default: u8) -> Schema {
 
 schema! {
     /// Between two passes or probes.
-    Interval => at_least("30s");
-    /// Of one pass.
-    Timeout => at_least("1s");
+    Interval => between("30s", "87600h");
+    /// Of one pass, which holds a place that others wait for.
+    Timeout => between("1s", "10m");
     /// Of a token from Vault; 0 for Vault's own.
     Ttl => whole_seconds("0s");
     /// Of a token that the operator signs.
