@@ -82,6 +82,10 @@ pub struct ManagedObject {
     #[schemars(length(max = 1024), inner(length(max = 1024)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
+    /// appliedGeneration of the spec that the object was last equal to.
+    #[schemars(range(min = 0))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_generation: Option<i64>,
 }
 
 /// A difference between Vault and the spec.

@@ -9,7 +9,7 @@ use super::connect::{self, Target, Trouble};
 use super::files::{FileProblem, Place, Sources};
 use super::report::Origin;
 use crate::api::{VaultConnection, VaultJwtBinding};
-use crate::desired::{self, Claim, Desired, ProblemKind};
+use crate::desired::{self, Claim, Desired, Object, ObjectId, ProblemKind};
 use crate::sync::{self, Memory, Mode, Observation, Owner, Plan, Takeover};
 
 /// A binding, and what the files alone say about it.
@@ -86,21 +86,27 @@ impl<'a> Job<'a> {
     /// Reads what Vault has.
     pub(crate) async fn observe(&self, target: &Target) -> (Observation, Memory) {
         let mut memory = Memory::default();
-        let observation = sync::observe(&target.vault, &target.mounts, &self.desired.objects, &[], &mut memory).await;
+        let observation =
+            sync::observe(&target.vault, &target.mounts, &self.owner, &self.desired.objects, &[], &mut memory).await;
         (observation, memory)
     }
 
     /// What will be done. A person sees it, so what exists and nobody owns is taken over; what carries another
-    /// binding's marker only if the spec says so.
+    /// binding's marker is left.
     pub(crate) fn plan(&self, observation: &Observation) -> Plan<'_> {
-        let takeover = Takeover::from(self.binding.spec.adoption);
-        let (none, nothing) = (BTreeSet::new(), BTreeSet::new());
+        let objects: BTreeSet<ObjectId> = self.desired.objects.iter().map(Object::id).collect();
+        let claims = desired::claims(&self.binding.spec).into_iter().map(|claim| claim.id);
+        let refused = claims.filter(|id| !objects.contains(id)).collect();
         let mode = Mode {
             correct: true,
-            takeover: if takeover == Takeover::Nothing { Takeover::Unmarked } else { takeover },
+            generation: 0,
+            settled: false,
+            takeover: Takeover::Unmarked,
             owner: &self.owner,
-            contested: &none,
-            taken: &nothing,
+            mount: &self.binding.spec.auth.mount,
+            refused: &refused,
+            contested: &BTreeSet::new(),
+            taken: &BTreeSet::new(),
         };
         sync::plan(&self.desired.objects, &[], &[], observation, &mode)
     }

@@ -95,6 +95,7 @@ async fn plan(job: &Job<'_>, target: &Target) -> BindingReport {
 fn obstacle(step: &Step<'_>, observation: &Observation) -> Option<String> {
     let cause = match &step.action {
         Action::Conflict(why) => Cause::Conflict(why.clone()),
+        Action::PolicyMissing(policy) => Cause::PolicyMissing(policy.clone()),
         Action::MountMissing => Cause::MountMissing,
         Action::MountType(type_) => Cause::MountType(type_.clone()),
         Action::Unreadable => Cause::Vault(observation.of(&step.id).as_ref().err()?.clone()),

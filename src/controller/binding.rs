@@ -18,7 +18,7 @@ use crate::api::binding::DriftMode;
 use crate::api::conditions::{Condition, ConditionType, Reason};
 use crate::api::status::{Drift, ManagedObject, ObjectKind};
 use crate::api::{FINALIZER, VaultJwtBinding};
-use crate::desired::{self, Granted, ObjectId, ProblemKind};
+use crate::desired::{self, Granted, Object, ObjectId, ProblemKind};
 use crate::sync::apply::Cause;
 use crate::sync::{self, Mode, Owner};
 use crate::vault::VaultError;
@@ -177,7 +177,7 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
 
     let contest = context.contest(&this, &connection);
     let lost: BTreeSet<ObjectId> = contest.lost.iter().map(|claim| claim.id.clone()).collect();
-    desired.objects.retain(|object| !lost.contains(&object.id()));
+    desired.leave(&contest.lost);
     outcome.issues.extend(contest.lost.iter().map(Issue::of_lost_claim));
     // What may become right again by itself, or is somebody else's in part, is neither wanted nor left over. But a spec
     // that is broken does not outlive a grant that is gone.
@@ -188,16 +188,24 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
 
     let owner = owner(context, binding);
     let settled = state.status.observed_generation == binding.metadata.generation.unwrap_or_default();
+    let objects: BTreeSet<ObjectId> = desired.objects.iter().map(Object::id).collect();
+    let claims = desired::claims(&binding.spec).into_iter().map(|claim| claim.id);
+    let refused = claims.filter(|id| !objects.contains(id)).collect();
     let mode = Mode {
-        correct: binding.spec.drift == DriftMode::Correct || !settled,
+        correct: binding.spec.drift == DriftMode::Correct,
+        generation: binding.metadata.generation.unwrap_or_default(),
+        settled,
         takeover: binding.spec.adoption.into(),
         owner: &owner,
+        mount: &binding.spec.auth.mount,
+        refused: &refused,
         contested: &contest.contested,
         taken: &contest.taken,
     };
-    let managed = sync::plan::without(&state.status.managed_objects, &contest.taken);
-    let leftovers = sync::plan::leftovers(&managed, &desired.objects, &unknown);
-    let seen = sync::observe(&session.vault, &session.mounts, &desired.objects, &leftovers, &mut state.memory).await;
+    let managed = sync::records::without(&state.status.managed_objects, &contest.taken);
+    let leftovers = sync::records::leftovers(&managed, &desired.objects, &unknown);
+    let seen =
+        sync::observe(&session.vault, &session.mounts, &owner, &desired.objects, &leftovers, &mut state.memory).await;
     let plan = sync::plan(&desired.objects, &leftovers, &managed, &seen, &mode);
     let announced = plan.announced(&managed);
     if announced != managed

@@ -151,7 +151,7 @@ impl Context {
             let other = self.vault_connections.get(&ObjectRef::new(other));
             other.is_some_and(|other| self.same_vault(connection, &other))
         };
-        self.index().contest(binding, same_vault, |other| self.stance(other))
+        self.index().contest(binding, &self.cluster, same_vault, |other| self.stance(other))
     }
 
     /// What counts of a binding's claims. Asked of the present spec and grants each time, so that no pass depends on

@@ -94,14 +94,18 @@ async fn clean(binding: &VaultJwtBinding, context: &Context, state: &mut Binding
     let owner = binding::owner(context, binding);
     let mode = Mode {
         correct: true,
+        generation: binding.metadata.generation.unwrap_or_default(),
+        settled: true,
         takeover: Takeover::Nothing,
         owner: &owner,
+        mount: &binding.spec.auth.mount,
+        refused: &BTreeSet::new(),
         contested: &BTreeSet::new(),
         taken: &contest.taken,
     };
     let managed = state.status.managed_objects.clone();
     let leftovers: Vec<_> = managed.iter().collect();
-    let seen = sync::observe(&session.vault, &session.mounts, &[], &leftovers, &mut state.memory).await;
+    let seen = sync::observe(&session.vault, &session.mounts, &owner, &[], &leftovers, &mut state.memory).await;
     let plan = sync::plan(&[], &leftovers, &managed, &seen, &mode);
     let apply = sync::apply::Context {
         vault: &session.vault,

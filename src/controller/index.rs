@@ -29,9 +29,9 @@ pub(super) struct Entry {
     pub(super) rank: Rank,
     pub(super) connection: String,
     pub(super) claims: Vec<Claim>,
-    /// Which of the claims it owns by its record.
+    /// Which of the claims it owns by its record, as they are.
     holds: Vec<bool>,
-    /// What it owns by its record and no longer claims.
+    /// What else it owns by its record, e.g. what it no longer claims.
     pub(super) leftovers: Vec<Claim>,
     referents: Vec<Referent>,
     seen: Seen,
@@ -49,6 +49,13 @@ impl Entry {
     }
 }
 
+/// What a binding had by its record until it let go.
+pub(super) struct Released {
+    pub(super) claim: Claim,
+    pub(super) by: BindingRef,
+    pub(super) connection: String,
+}
+
 /// What of a binding, besides its status, makes a pass worthwhile when it changes.
 #[derive(Clone, PartialEq, Eq)]
 struct Seen {
@@ -64,8 +71,8 @@ pub(crate) struct Index {
     pub(super) entries: HashMap<BindingRef, Entry>,
     pub(super) by_claim: HashMap<ObjectId, Vec<BindingRef>>,
     pub(super) by_leftover: HashMap<ObjectId, HashSet<BindingRef>>,
-    /// What a binding let go of while another one waited for it, with the connection.
-    pub(super) released: HashMap<ObjectId, String>,
+    /// What bindings let go of while another one waited for it.
+    pub(super) released: HashMap<ObjectId, Vec<Released>>,
     by_referent: HashMap<Referent, HashSet<BindingRef>>,
     by_connection: HashMap<String, HashSet<BindingRef>>,
 }
@@ -127,9 +134,8 @@ impl Index {
         let Some(entry) = self.entries.get_mut(&this) else { return Vec::new() };
         let mut touched = Vec::new();
         let held = held(managed);
-        let holds: Vec<bool> = entry.claims.iter().map(|claim| held.iter().any(|h| h.conflicts_with(claim))).collect();
-        let leftovers: Vec<Claim> =
-            held.into_iter().filter(|held| !entry.claims.iter().any(|claim| claim.conflicts_with(held))).collect();
+        let holds: Vec<bool> = entry.claims.iter().map(|claim| held.contains(claim)).collect();
+        let leftovers: Vec<Claim> = held.into_iter().filter(|held| !entry.claims.contains(held)).collect();
         if entry.holds != holds || entry.leftovers != leftovers {
             let before: Vec<Claim> = entry.held().cloned().collect();
             for claim in &entry.leftovers {
@@ -141,7 +147,9 @@ impl Index {
             (entry.holds, entry.leftovers) = (holds, leftovers);
             let connection = entry.connection.clone();
             let now: Vec<Claim> = entry.held().cloned().collect();
-            self.released.retain(|id, _| !now.iter().any(|held| held.id == *id));
+            for held in &now {
+                self.forget_released(|gone| gone.conflicts_with(held), &held.id);
+            }
             for claim in before.iter().filter(|claim| !now.contains(claim)) {
                 touched.extend(self.release(&this, claim, &connection));
             }
@@ -163,9 +171,21 @@ impl Index {
         let waiting: Vec<BindingRef> = claimants.filter(|other| *other != this).cloned().collect();
         let owned = waiting.iter().filter_map(|id| self.entries.get(id)).any(|rival| rival.holds(claim));
         if !waiting.is_empty() && !owned {
-            self.released.insert(claim.id.clone(), connection.to_owned());
+            let gone = Released { claim: claim.clone(), by: this.clone(), connection: connection.to_owned() };
+            let released = self.released.entry(claim.id.clone()).or_default();
+            released.retain(|before| before.claim != gone.claim || before.connection != gone.connection);
+            released.push(gone);
         }
         waiting
+    }
+
+    fn forget_released(&mut self, is: impl Fn(&Claim) -> bool, id: &ObjectId) {
+        if let Some(released) = self.released.get_mut(id) {
+            released.retain(|gone| !is(&gone.claim));
+            if released.is_empty() {
+                self.released.remove(id);
+            }
+        }
     }
 
     /// Forgets a binding; gives those that claim something it claimed.
@@ -273,7 +293,7 @@ mod tests {
     }
 
     fn lost(index: &Index, binding: &VaultJwtBinding) -> Vec<String> {
-        let contest = index.contest(&BindingRef::from_obj(binding), |_| true, |_| Some(Stance::default()));
+        let contest = index.contest(&BindingRef::from_obj(binding), "c", |_| true, |_| Some(Stance::default()));
         contest.lost.into_iter().map(|claim| claim.id.path).collect()
     }
 
@@ -302,7 +322,7 @@ mod tests {
             let refused = if other.name == "old" { refused.clone() } else { BTreeSet::new() };
             Some(Stance { refused, ..Stance::default() })
         };
-        assert!(index.contest(&BindingRef::from_obj(&young), |_| true, stance).lost.is_empty());
+        assert!(index.contest(&BindingRef::from_obj(&young), "c", |_| true, stance).lost.is_empty());
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub mod rule_path;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use secrecy::SecretString;
@@ -125,6 +125,14 @@ pub struct Role {
     pub fields: Fields,
 }
 
+impl Role {
+    /// The policies that it hands out.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &str> {
+        let policies = self.fields.get("token_policies").and_then(serde_json::Value::as_array);
+        policies.into_iter().flatten().filter_map(serde_json::Value::as_str)
+    }
+}
+
 impl Object {
     /// Which object it is.
     #[must_use]
@@ -172,6 +180,25 @@ pub struct Desired {
     pub objects: Vec<Object>,
     /// All of them, in the order of the spec.
     pub problems: Vec<Problem>,
+}
+
+impl Desired {
+    /// Leaves out what is another binding's: whole objects, or keys of a secret of which the others stay wanted.
+    pub fn leave(&mut self, lost: &BTreeSet<Claim>) {
+        self.objects.retain_mut(|object| {
+            let id = object.id();
+            let mut lost = lost.iter().filter(|claim| claim.id == id).peekable();
+            match object {
+                Object::Kv(entry) if entry.ownership == Ownership::Keys => {
+                    for claim in lost {
+                        entry.data.retain(|key, _| claim.key.as_ref().is_some_and(|lost| lost != key));
+                    }
+                    !entry.data.is_empty()
+                }
+                _ => lost.peek().is_none(),
+            }
+        });
+    }
 }
 
 /// What a spec is judged by, besides itself.

@@ -49,9 +49,7 @@ impl fmt::Display for Cause {
                 })?;
                 f.write_str(" look for whoever else writes it")
             }
-            Self::Conflict(why) => {
-                write!(f, "{why}; set adoption: Adopt to take it over, or choose another name")
-            }
+            Self::Conflict(why) => f.write_str(why),
             Self::MountMissing => f.write_str("nothing is mounted there; set auth.enable or mount the jwt method"),
             Self::MountType(type_) => write!(f, "'{type_}' is mounted there and not 'jwt'; choose another auth.mount"),
             Self::WaitsForMount => f.write_str("waits for the auth mount, which is not as it should be"),
@@ -168,6 +166,7 @@ async fn take(
         Action::Report => Ok(Done::Nothing),
         Action::Release(why) => Ok(Done::Released(why)),
         Action::Conflict(why) => Err(Cause::Conflict(why.clone())),
+        Action::PolicyMissing(policy) => Err(Cause::PolicyMissing(policy.clone())),
         Action::MountMissing => Err(Cause::MountMissing),
         Action::MountType(type_) => Err(Cause::MountType(type_.clone())),
         Action::Unreadable => match observation.of(&step.id) {
@@ -215,9 +214,7 @@ async fn write(
         }
         Object::Kv(entry) => {
             if let Ok(Found::Kv(found)) = observation.of(&step.id) {
-                kv::write(vault, &step.id, entry, found, &step.kv, context.owner, memory)
-                    .await
-                    .map_err(Cause::Vault)?;
+                kv::write(context, &step.id, entry, found, &step.kv, memory).await.map_err(Cause::Vault)?;
             }
         }
         Object::JwtConfig(config) => write_config(context, config).await?,
@@ -249,12 +246,8 @@ fn read_back(changes: Vec<Change>) -> Result<(), Cause> {
 
 /// The first policy of this binding that the role hands out and that could not be written.
 fn missing_policy(role: &Role, failed: &BTreeSet<ObjectId>) -> Option<String> {
-    let policies = role.fields.get("token_policies")?.as_array()?;
-    let name = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-    policies
-        .iter()
-        .filter_map(name)
-        .find(|name| failed.contains(&ObjectId { kind: ObjectKind::Policy, path: name.clone() }))
+    let mut policies = role.policies().map(str::to_owned);
+    policies.find(|name| failed.contains(&ObjectId { kind: ObjectKind::Policy, path: name.clone() }))
 }
 
 /// Enables the jwt method, unless somebody else has done so since the mounts were listed.

@@ -5,21 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::diff::{ABSENT, Change, SENSITIVE};
+use super::apply::Context;
+use super::diff::{ABSENT, Change, SENSITIVE, cut};
 use super::marker::{Marked, Owner, kv_marker_key};
 use super::memory::{KvSeen, Memory, digest};
-use super::plan::{Action, Mode};
+use super::plan::{Action, Mode, conflict};
 use crate::api::binding::Ownership;
 use crate::api::names::{KvPath, MountPath, NameError};
-use crate::api::status::ManagedObject;
+use crate::api::status::{ManagedObject, ObjectKind};
 use crate::desired::{Claim, KvEntry, Object, ObjectId};
-use crate::vault::{KvVersion, Vault, VaultError};
+use crate::vault::{KvMetadata, KvRevision, KvVersion, Vault, VaultError};
 
 /// What a KV path holds.
 pub(crate) struct FoundKv {
     version: KvVersion,
-    /// The current version of the secret, for check-and-set; 0 where there is none.
-    cas: u64,
+    /// The current version of the secret, for check-and-set.
+    current: KvRevision,
     /// Custom metadata; none when the path has no metadata at all.
     metadata: Option<BTreeMap<String, String>>,
     data: Data,
@@ -70,8 +71,20 @@ pub(crate) fn names(managed: &ManagedObject) -> Result<(MountPath, KvPath), Name
     Ok((mount, KvPath::new(path)?))
 }
 
-pub(crate) async fn read(vault: &Vault, entry: &KvEntry, seen: Option<&KvSeen>) -> Result<FoundKv, VaultError> {
-    let unchanged = |version| seen.is_some_and(|seen| *seen == KvSeen { version, digest: digest(entry) });
+pub(crate) async fn read(
+    vault: &Vault,
+    entry: &KvEntry,
+    owner: &Owner,
+    seen: Option<&KvSeen>,
+) -> Result<FoundKv, VaultError> {
+    let unchanged = |metadata: &KvMetadata| {
+        let mut marks = scopes(entry).into_iter();
+        // Somebody who took the marker away may have done more.
+        let marked =
+            marks.all(|key| owner.judge_kv(&metadata.custom_metadata, key.map(String::as_str)) == Marked::Ours);
+        let now = || KvSeen { revision: metadata.current, digest: digest(entry) };
+        marked && seen.is_some_and(|seen| *seen == now())
+    };
     read_unless(vault, &entry.mount, &entry.path, unchanged).await
 }
 
@@ -83,7 +96,7 @@ async fn read_unless(
     vault: &Vault,
     mount: &MountPath,
     path: &KvPath,
-    unchanged: impl Fn(u64) -> bool,
+    unchanged: impl Fn(&KvMetadata) -> bool,
 ) -> Result<FoundKv, VaultError> {
     let version = vault.kv_version(mount).await?;
     let found = read_as(vault, version, mount, path, &unchanged).await;
@@ -105,27 +118,32 @@ async fn read_as(
     version: KvVersion,
     mount: &MountPath,
     path: &KvPath,
-    unchanged: impl Fn(u64) -> bool,
+    unchanged: impl Fn(&KvMetadata) -> bool,
 ) -> Result<FoundKv, VaultError> {
     if version == KvVersion::V1 {
         let data = vault.kv_read_v1(mount, path).await?.map_or(Data::Absent, |secret| Data::Values(secret.data));
-        return Ok(FoundKv { version, cas: 0, metadata: None, data });
+        return Ok(FoundKv { version, current: KvRevision::NONE, metadata: None, data });
     }
     let Some(metadata) = vault.kv_metadata(mount, path).await? else {
-        return Ok(FoundKv { version, cas: 0, metadata: None, data: Data::Absent });
+        return Ok(FoundKv { version, current: KvRevision::NONE, metadata: None, data: Data::Absent });
     };
-    let (cas, data) = if metadata.deleted {
-        (metadata.current_version, Data::Absent)
-    } else if unchanged(metadata.current_version) {
-        (metadata.current_version, Data::Unchanged)
+    let (current, data) = if metadata.deleted {
+        (metadata.current, Data::Absent)
+    } else if unchanged(&metadata) {
+        (metadata.current, Data::Unchanged)
     } else {
         match vault.kv_read(mount, path).await? {
             // The version of the values, in case it moved again since the metadata was read.
-            Some(secret) => (secret.version, Data::Values(secret.data)),
-            None => (metadata.current_version, Data::Absent),
+            Some(secret) => (secret.revision, Data::Values(secret.data)),
+            None => (metadata.current, Data::Absent),
         }
     };
-    Ok(FoundKv { version, cas, metadata: Some(metadata.custom_metadata), data })
+    Ok(FoundKv { version, current, metadata: Some(metadata.custom_metadata), data })
+}
+
+/// What is marked: each key, or the secret as a whole.
+fn scopes(entry: &KvEntry) -> Vec<Option<&String>> {
+    if entry.ownership == Ownership::Secret { vec![None] } else { entry.data.keys().map(Some).collect() }
 }
 
 /// Decides what to do about one KV entry.
@@ -134,26 +152,19 @@ pub(crate) fn plan(
     found: &FoundKv,
     managed: Option<&ManagedObject>,
     mode: &Mode<'_>,
-    contested: bool,
 ) -> (Action, Vec<Change>, KvWrite) {
     let whole = entry.ownership == Ownership::Secret;
-    let scopes = || -> Vec<Option<&String>> { if whole { vec![None] } else { entry.data.keys().map(Some).collect() } };
     let marked = |scope: Option<&String>| match &found.metadata {
         Some(metadata) => mode.owner.judge_kv(metadata, scope.map(String::as_str)),
         None => Marked::Nobody,
     };
-    let recorded = |key: Option<&String>| {
-        managed.is_some_and(|m| m.keys.is_empty() || key.is_some_and(|key| m.keys.contains(key)))
-    };
+    let recorded = |key: &String| managed.is_some_and(|m| m.keys.is_empty() || m.keys.contains(key));
+    let scopes = scopes(entry);
     let mut write = KvWrite::default();
     if found.version == KvVersion::V2 {
-        write.mark = scopes()
-            .into_iter()
-            .filter(|scope| marked(*scope) != Marked::Ours)
-            .map(Option::<&String>::cloned)
-            .collect();
+        let unmarked = scopes.iter().filter(|scope| marked(**scope) != Marked::Ours);
+        write.mark = unmarked.map(|scope| scope.cloned()).collect();
         // Left behind by keys that are no longer wanted, or by the other kind of ownership.
-        let scopes = scopes();
         let ours = found.metadata.iter().flat_map(|metadata| mode.owner.marked_keys(metadata));
         write.unmark = ours.filter(|key| !scopes.contains(&key.as_ref())).collect();
     }
@@ -172,9 +183,13 @@ pub(crate) fn plan(
             values.keys().filter(|key| !entry.data.contains_key(*key)).cloned().collect()
         } else {
             // Of a secret that was owned as a whole, every key was.
-            let ours = |key: &String| managed.is_some_and(|m| m.keys.is_empty() || m.keys.contains(key));
-            let unwanted = |key: &&String| ours(key) && !entry.data.contains_key(*key);
-            values.keys().filter(unwanted).filter(|key| marked(Some(key)) != Marked::Other).cloned().collect()
+            let unwanted = |key: &&String| recorded(key) && !entry.data.contains_key(*key);
+            values
+                .keys()
+                .filter(unwanted)
+                .filter(|key| !matches!(marked(Some(key)), Marked::Other(_)))
+                .cloned()
+                .collect()
         };
     }
     let there = |key: &String| match &found.data {
@@ -183,34 +198,49 @@ pub(crate) fn plan(
         Data::Values(values) => values.contains_key(key),
     };
     let change = |key: &String, expected: &str| Change {
-        field: key.clone(),
+        // The key may be anybody's, and of any length.
+        field: cut(key),
         expected: expected.to_owned(),
         found: if there(key) { SENSITIVE } else { ABSENT }.to_owned(),
     };
     let mut changes: Vec<Change> = write.set.iter().map(|key| change(key, SENSITIVE)).collect();
     changes.extend(write.remove.iter().map(|key| change(key, ABSENT)));
 
-    // What exists and would be overwritten must be ours, by record or by marker.
-    let scope_of = |key: &String| if whole { None } else { Some(key.clone()) };
+    // What exists and would be overwritten must be ours, by record or by marker. A key's own marker says more than that of
+    // the whole secret.
+    let holder = |key: &String| match (marked(Some(key)), marked(None)) {
+        (Marked::Nobody, of_all) => of_all,
+        (of_key, _) => of_key,
+    };
+    let judge = |scope: Option<&String>| match scope {
+        Some(key) if !whole => holder(key),
+        scope => marked(scope),
+    };
     let touched: Vec<&String> = write.set.iter().chain(&write.remove).filter(|key| there(key)).collect();
-    let foreign = touched.iter().any(|key| {
-        let scope = scope_of(key);
-        let ours = |scope: Option<&String>| recorded(scope) || marked(scope) == Marked::Ours;
-        // A key of one's own stays so when the whole secret is wanted.
-        let others = [scope.as_ref(), Some(*key)].into_iter().any(|scope| marked(scope) == Marked::Other);
-        others || !(ours(scope.as_ref()) || ours(Some(key)))
-    });
-    let others_mark = scopes().into_iter().any(|scope| marked(scope) == Marked::Other);
-    let mark = if others_mark { Marked::Other } else { Marked::Nobody };
+    let unowned = |key: &&&String| match holder(key) {
+        Marked::Ours => false,
+        Marked::Nobody => !recorded(key),
+        Marked::Other(_) => true,
+    };
+    let foreign = touched.iter().any(|key| unowned(&key));
+    let others_mark = scopes.iter().map(|scope| judge(*scope)).find(|mark| matches!(mark, Marked::Other(_)));
+    let id = ObjectId::new(ObjectKind::Kv, format!("{}/{}", entry.mount, entry.path));
+    let claim = |key: Option<&String>| Claim { id: id.clone(), key: key.cloned() };
+    let in_the_way = {
+        let marks = scopes.iter().map(|scope| (*scope, judge(*scope)));
+        let marks = marks.filter(|(_, mark)| matches!(mark, Marked::Other(_)));
+        let touched = touched.iter().filter(unowned).map(|key| (Some(*key), holder(key)));
+        marks.chain(touched).find(|(key, mark)| !mode.covers(&claim(*key), *mark))
+    };
     let known = managed.is_some();
     if changes.is_empty() && !(write.mark.is_empty() && write.unmark.is_empty()) {
-        changes.push(mode.owner.mark(mark));
+        changes.push(mode.owner.mark(others_mark.unwrap_or(Marked::Nobody)));
     }
     let action = if write.is_empty() {
         if known { Action::Keep } else { Action::TakeOver }
-    } else if (foreign || others_mark) && !contested && !mode.takeover.covers(mark) {
-        let who = if others_mark { "is marked as another binding's" } else { "has another value and nobody's marker" };
-        Action::Conflict(format!("what exists there {who}"))
+    } else if let Some((key, mark)) = in_the_way {
+        let what = key.map_or_else(|| "what exists there".to_owned(), |key| format!("key '{}'", cut(key)));
+        conflict(&what, "an entry of its custom metadata", mark)
     } else if write.set.is_empty() && write.remove.is_empty() {
         // Equal, only the marker is missing.
         if known { Action::Update } else { Action::TakeOver }
@@ -232,15 +262,14 @@ pub(crate) fn plan(
 /// Writes what the plan says: the marker first, so that a crash in between leaves a marked place and not an unowned
 /// secret.
 pub(crate) async fn write(
-    vault: &Vault,
+    context: &Context<'_>,
     id: &ObjectId,
     entry: &KvEntry,
     found: &FoundKv,
     write: &KvWrite,
-    owner: &Owner,
     memory: &mut Memory,
 ) -> Result<(), VaultError> {
-    let (mount, path) = (&entry.mount, &entry.path);
+    let (vault, mount, path) = (context.vault, &entry.mount, &entry.path);
     if found.version == KvVersion::V1 {
         let mut data = match &found.data {
             Data::Values(values) if entry.ownership == Ownership::Keys => values.clone(),
@@ -251,29 +280,28 @@ pub(crate) async fn write(
         return vault.kv_write_v1(mount, path, &data).await;
     }
     if !write.mark.is_empty() {
-        let marks = write.mark.iter().map(|key| (kv_marker_key(key.as_deref()), Some(owner.to_string()))).collect();
-        match &found.metadata {
-            Some(_) => vault.kv_patch_metadata(mount, path, &marks).await?,
-            None => vault.kv_write_metadata(mount, path, &marks).await?,
-        }
+        let marks =
+            write.mark.iter().map(|key| (kv_marker_key(key.as_deref()), Some(context.owner.to_string()))).collect();
+        let _alone = if found.metadata.is_none() { Some(context.mounts.births.alone(id).await) } else { None };
+        vault.kv_patch_metadata(mount, path, &marks).await?;
     }
-    let mut version = found.cas;
+    let mut revision = found.current;
     if !write.set.is_empty() || !write.remove.is_empty() {
         let absent = matches!(found.data, Data::Absent);
-        version = if absent || entry.ownership == Ownership::Secret {
-            vault.kv_write(mount, path, &entry.data, found.cas).await?
+        revision = if absent || entry.ownership == Ownership::Secret {
+            vault.kv_write(mount, path, &entry.data, found.current.version).await?
         } else {
             let mut merge: BTreeMap<String, Option<SecretString>> =
                 write.remove.iter().map(|key| (key.clone(), None)).collect();
             merge.extend(write.set.iter().map(|key| (key.clone(), entry.data.get(key).cloned())));
-            vault.kv_patch(mount, path, &merge, found.cas).await?
+            vault.kv_patch(mount, path, &merge, found.current.version).await?
         };
     }
     if !write.unmark.is_empty() {
         let marks = write.unmark.iter().map(|key| (kv_marker_key(key.as_deref()), None)).collect();
         vault.kv_patch_metadata(mount, path, &marks).await?;
     }
-    memory.kv.insert(id.clone(), KvSeen { version, digest: digest(entry) });
+    memory.kv.insert(id.clone(), KvSeen { revision, digest: digest(entry) });
     Ok(())
 }
 
@@ -282,7 +310,7 @@ pub(crate) fn remember(id: &ObjectId, object: &Object, found: &FoundKv, memory: 
     if let Object::Kv(entry) = object
         && found.version == KvVersion::V2
     {
-        memory.kv.insert(id.clone(), KvSeen { version: found.cas, digest: digest(entry) });
+        memory.kv.insert(id.clone(), KvSeen { revision: found.current, digest: digest(entry) });
     }
 }
 
@@ -305,7 +333,7 @@ pub(crate) async fn delete(
     };
     let ours = |key: &String| {
         let marker = if whole { marked(None) } else { marked(Some(key)) };
-        marker == Marked::Ours && marked(Some(key)) != Marked::Other && !write.spares(key)
+        marker == Marked::Ours && !matches!(marked(Some(key)), Marked::Other(_)) && !write.spares(key)
     };
     let none = BTreeMap::new();
     let values = if let Data::Values(values) = &found.data { values } else { &none };
@@ -329,7 +357,7 @@ pub(crate) async fn delete(
             vault.kv_write_v1(&mount, &path, &rest).await?;
         } else {
             let patch = goes.iter().map(|key| ((*key).clone(), None)).collect();
-            vault.kv_patch(&mount, &path, &patch, found.cas).await?;
+            vault.kv_patch(&mount, &path, &patch, found.current.version).await?;
         }
     }
     let marks: BTreeMap<String, Option<String>> = found
@@ -350,3 +378,6 @@ async fn delete_all(vault: &Vault, version: KvVersion, mount: &MountPath, path: 
         KvVersion::V2 => vault.kv_delete_metadata(mount, path).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

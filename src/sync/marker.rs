@@ -11,7 +11,7 @@ const COMMENT: &str = "# Managed by vault-jwt-operator for ";
 const METADATA: &str = "vault-jwt-operator";
 
 /// The binding that owns an object.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner {
     /// The cluster, by default the uid of its `kube-system` namespace.
     pub cluster: String,
@@ -29,27 +29,27 @@ impl fmt::Display for Owner {
 
 /// What a marker says of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Marked {
+pub(crate) enum Marked<'a> {
     /// There is none.
     Nobody,
     /// It names this binding.
     Ours,
-    /// It names another one.
-    Other,
+    /// It names another one, so.
+    Other(&'a str),
 }
 
 impl Owner {
-    fn judge(&self, marker: Option<&str>) -> Marked {
+    fn judge<'a>(&self, marker: Option<&'a str>) -> Marked<'a> {
         match marker {
             None => Marked::Nobody,
             Some(text) if text == self.to_string() => Marked::Ours,
-            Some(_) => Marked::Other,
+            Some(text) => Marked::Other(text),
         }
     }
 
     /// The difference that it makes when the marker is missing, or another binding's.
-    pub(crate) fn mark(&self, marked: Marked) -> Change {
-        let found = if marked == Marked::Other { "another binding's" } else { ABSENT };
+    pub(crate) fn mark(&self, marked: Marked<'_>) -> Change {
+        let found = if matches!(marked, Marked::Other(_)) { "another binding's" } else { ABSENT };
         Change { field: "marker".to_owned(), expected: self.to_string(), found: found.to_owned() }
     }
 
@@ -59,7 +59,7 @@ impl Owner {
     }
 
     /// Splits a policy's text into what its marker says and the text behind it.
-    pub(crate) fn split_policy<'a>(&self, text: &'a str) -> (Marked, &'a str) {
+    pub(crate) fn split_policy<'a>(&self, text: &'a str) -> (Marked<'a>, &'a str) {
         match text.strip_prefix(COMMENT).and_then(|rest| rest.split_once('\n')) {
             Some((owner, body)) => (self.judge(Some(owner.trim_end())), body),
             None => (Marked::Nobody, text),
@@ -67,7 +67,7 @@ impl Owner {
     }
 
     /// What the metadata of a KV secret says of one key, or of the whole secret.
-    pub(crate) fn judge_kv(&self, metadata: &BTreeMap<String, String>, key: Option<&str>) -> Marked {
+    pub(crate) fn judge_kv<'a>(&self, metadata: &'a BTreeMap<String, String>, key: Option<&str>) -> Marked<'a> {
         self.judge(metadata.get(&kv_marker_key(key)).map(String::as_str))
     }
 
@@ -99,7 +99,7 @@ mod tests {
     fn a_signed_policy_is_recognised_by_its_owner_only() {
         let text = owner("a").sign_policy("path \"x\" {}\n");
         assert_eq!(owner("a").split_policy(&text), (Marked::Ours, "path \"x\" {}\n"));
-        assert_eq!(owner("b").split_policy(&text).0, Marked::Other);
+        assert_eq!(owner("b").split_policy(&text).0, Marked::Other("c/ns/a"));
         assert_eq!(owner("a").split_policy("path \"x\" {}\n"), (Marked::Nobody, "path \"x\" {}\n"));
     }
 }

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use crate::api::binding::Ownership;
 use crate::api::names::MountPath;
 use crate::desired::{KvEntry, Object, ObjectId};
-use crate::vault::{AuthMountInfo, Vault, VaultError};
+use crate::vault::{AuthMountInfo, KvRevision, Vault, VaultError};
 
 /// What one binding's last pass learnt.
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl Memory {
 /// A KV version 2 secret that was seen equal to its desired data.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KvSeen {
-    pub(crate) version: u64,
+    pub(crate) revision: KvRevision,
     pub(crate) digest: u64,
 }
 
@@ -46,18 +46,36 @@ pub(crate) fn digest(entry: &KvEntry) -> u64 {
     KEY.hash_one((entry.ownership == Ownership::Secret, data))
 }
 
+/// Where secrets are made: of several bindings that put a key each into one new secret, one after the other marks it,
+/// because the first marks of a secret replace all others.
+#[derive(Default)]
+pub(crate) struct Births([tokio::sync::Mutex<()>; 16]);
+
+impl Births {
+    /// Waits until nobody else makes the secret at this place.
+    pub(crate) async fn alone(&self, at: &ObjectId) -> tokio::sync::MutexGuard<'_, ()> {
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let place = KEY.hash_one(at) % self.0.len() as u64;
+        self.0[usize::try_from(place).unwrap_or_default()].lock().await
+    }
+}
+
 type MountList = Arc<BTreeMap<String, AuthMountInfo>>;
 
 /// The list of auth mounts of one connection, shared by its bindings: a thousand of them starting at once read it once.
 #[derive(Default)]
-pub struct Mounts(tokio::sync::Mutex<Option<(Instant, MountList)>>);
+pub struct Mounts {
+    known: tokio::sync::Mutex<Option<(Instant, MountList)>>,
+    /// Secrets of the same Vault that are being made.
+    pub(crate) births: Births,
+}
 
 impl Mounts {
     const FRESH: Duration = Duration::from_secs(5);
 
     /// The list, not older than a few seconds.
     pub(crate) async fn list(&self, vault: &Vault) -> Result<MountList, VaultError> {
-        let mut slot = self.0.lock().await;
+        let mut slot = self.known.lock().await;
         if let Some((at, list)) = &*slot
             && at.elapsed() < Self::FRESH
         {
@@ -70,7 +88,7 @@ impl Mounts {
 
     /// Enables the jwt method where nothing is mounted. Of many bindings that ask for it at once, one does it.
     pub(crate) async fn enable(&self, vault: &Vault, mount: &MountPath) -> Result<(), VaultError> {
-        let mut slot = self.0.lock().await;
+        let mut slot = self.known.lock().await;
         if let Some((_, list)) = &*slot
             && list.contains_key(mount.as_str())
         {
@@ -86,6 +104,6 @@ impl Mounts {
 
     /// Forgets the list, after a mount was found missing.
     pub(crate) async fn forget(&self) {
-        *self.0.lock().await = None;
+        *self.known.lock().await = None;
     }
 }

@@ -8,10 +8,11 @@ pub mod marker;
 pub mod memory;
 pub mod observe;
 pub mod plan;
+pub mod records;
 
 pub use apply::{Failure, Report, apply};
 pub use diff::Change;
 pub use marker::Owner;
 pub use memory::{Memory, Mounts};
 pub use observe::{Observation, observe};
-pub use plan::{Action, Mode, Plan, Step, Takeover, plan};
+pub use plan::{Action, Ceded, Mode, Plan, Step, Takeover, plan};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 
 use super::kv::{self, FoundKv};
+use super::marker::Owner;
 use super::memory::{Memory, Mounts};
 use crate::api::names::{MountPath, PolicyName};
 use crate::api::status::{ManagedObject, ObjectKind};
@@ -28,7 +29,7 @@ pub(crate) enum Found {
 
 /// What Vault has, by object.
 #[derive(Default)]
-pub struct Observation(BTreeMap<ObjectId, Result<Found, VaultError>>);
+pub struct Observation(pub(super) BTreeMap<ObjectId, Result<Found, VaultError>>);
 
 impl Observation {
     pub(crate) fn of(&self, id: &ObjectId) -> &Result<Found, VaultError> {
@@ -46,10 +47,11 @@ impl Observation {
     }
 }
 
-/// Reads what exists of `objects`, and of `leftovers`: managed objects that are no longer wanted.
+/// Reads what exists of `objects`, which are to be `owner`'s, and of `leftovers`: managed objects that are no longer wanted.
 pub async fn observe(
     vault: &Vault,
     mounts: &Mounts,
+    owner: &Owner,
     objects: &[Object],
     leftovers: &[&ManagedObject],
     memory: &mut Memory,
@@ -65,7 +67,7 @@ pub async fn observe(
         observe_mount(vault, mounts, mount, memory, &mut observation).await;
     }
     let missing = mount.as_ref().is_some_and(|mount| observation.lacks(mount));
-    let reads = objects.iter().map(|object| read(vault, object, missing, memory));
+    let reads = objects.iter().map(|object| read(vault, owner, object, missing, memory));
     let results = join_all(reads).await;
     let vanished = results.iter().any(|(_, result)| matches!(result, Err(VaultError::NoMount { .. })));
     // What could be read proves the mount, even to an identity that may not list the mounts.
@@ -122,6 +124,7 @@ pub(crate) fn is_jwt(type_: &str) -> bool {
 
 async fn read(
     vault: &Vault,
+    owner: &Owner,
     object: &Object,
     mount_missing: bool,
     memory: &Memory,
@@ -134,7 +137,7 @@ async fn read(
         Object::JwtConfig(config) => vault.read_config(&config.mount).await.map(fields),
         Object::Role(role) => vault.read_role(&role.mount, &role.name).await.map(fields),
         Object::Policy(policy) => read_policy(vault, &policy.name).await,
-        Object::Kv(entry) => kv::read(vault, entry, memory.kv.get(&id)).await.map(Found::Kv),
+        Object::Kv(entry) => kv::read(vault, entry, owner, memory.kv.get(&id)).await.map(Found::Kv),
     };
     (id, found)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::jiff::Timestamp;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
@@ -21,11 +22,25 @@ pub enum KvVersion {
     V2,
 }
 
+/// Which version of a secret: the number alone begins anew when a secret is deleted for good and written again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KvRevision {
+    /// Its number; 0 when there is none yet, or for KV version 1.
+    pub version: u64,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+}
+
+impl KvRevision {
+    /// No version at all.
+    pub const NONE: Self = Self { version: 0, created: None };
+}
+
 /// What the metadata of a secret say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvMetadata {
-    /// The latest version; 0 when there is none yet. The next write builds on it, also when it is deleted.
-    pub current_version: u64,
+    /// The latest version. The next write builds on it, also when it is deleted.
+    pub current: KvRevision,
     /// Whether there is nothing to read: the latest version is deleted or destroyed, or there is none.
     pub deleted: bool,
     /// The marks that users of Vault keep with a secret.
@@ -35,8 +50,8 @@ pub struct KvMetadata {
 /// A secret.
 #[derive(Debug, Clone)]
 pub struct KvSecret {
-    /// Its version; 0 for KV version 1.
-    pub version: u64,
+    /// Its version.
+    pub revision: KvRevision,
     /// Its values: strings as they are, other JSON values as JSON text.
     pub data: BTreeMap<String, SecretString>,
 }
@@ -102,7 +117,7 @@ impl Vault {
             .and_then(Value::as_object)
             .map(|map| map.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect());
         Ok(Some(KvMetadata {
-            current_version,
+            current: KvRevision { version: current_version, created: latest.and_then(created) },
             deleted: latest.is_none_or(is_deleted),
             custom_metadata: custom_metadata.unwrap_or_default(),
         }))
@@ -115,8 +130,10 @@ impl Vault {
     pub async fn kv_read(&self, mount: &MountPath, path: &KvPath) -> Result<Option<KvSecret>, VaultError> {
         let found = self.read(self.request("read", Method::GET, ApiPath::kv_data(mount, path))).await?;
         let Some(data) = found.as_ref().and_then(|body| body.get("data")) else { return Ok(None) };
-        let version = data.pointer("/metadata/version").and_then(Value::as_u64).unwrap_or(0);
-        Ok(Some(KvSecret { version, data: values(data.get("data")) }))
+        let metadata = data.get("metadata");
+        let version = metadata.and_then(|metadata| metadata.get("version")).and_then(Value::as_u64).unwrap_or(0);
+        let revision = KvRevision { version, created: metadata.and_then(created) };
+        Ok(Some(KvSecret { revision, data: values(data.get("data")) }))
     }
 
     /// Writes a whole secret on top of version `cas` (0: there is none yet), and returns the new version.
@@ -129,7 +146,7 @@ impl Vault {
         path: &KvPath,
         data: &BTreeMap<String, SecretString>,
         cas: u64,
-    ) -> Result<u64, VaultError> {
+    ) -> Result<KvRevision, VaultError> {
         let body = json!({"data": plain(data), "options": {"cas": cas}});
         let request = self.request("write", Method::POST, ApiPath::kv_data(mount, path)).body(body);
         let call = request.call.clone();
@@ -147,7 +164,7 @@ impl Vault {
         path: &KvPath,
         changes: &BTreeMap<String, Option<SecretString>>,
         cas: u64,
-    ) -> Result<u64, VaultError> {
+    ) -> Result<KvRevision, VaultError> {
         let changes: Map<String, Value> = changes
             .iter()
             .map(|(key, value)| (key.clone(), value.as_ref().map_or(Value::Null, |value| value.expose_secret().into())))
@@ -208,15 +225,19 @@ impl Vault {
 fn is_deleted(version: &Value) -> bool {
     let destroyed = version.get("destroyed").and_then(Value::as_bool).unwrap_or(false);
     let deletion = version.get("deletion_time").and_then(Value::as_str).unwrap_or_default();
-    let passed = || {
-        deletion.parse::<k8s_openapi::jiff::Timestamp>().is_ok_and(|time| time <= k8s_openapi::jiff::Timestamp::now())
-    };
+    let passed = || deletion.parse::<Timestamp>().is_ok_and(|time| time <= Timestamp::now());
     destroyed || (!deletion.is_empty() && passed())
 }
 
-fn new_version(body: &Map<String, Value>, call: Call) -> Result<u64, VaultError> {
-    let version = body.get("data").and_then(|data| data.get("version")).and_then(Value::as_u64);
-    version.ok_or(VaultError::NotVault { call, status: 200 })
+fn new_version(body: &Map<String, Value>, call: Call) -> Result<KvRevision, VaultError> {
+    let data = body.get("data");
+    let version = data.and_then(|data| data.get("version")).and_then(Value::as_u64);
+    let version = version.ok_or(VaultError::NotVault { call, status: 200 })?;
+    Ok(KvRevision { version, created: data.and_then(created) })
+}
+
+fn created(version: &Value) -> Option<Timestamp> {
+    version.get("created_time").and_then(Value::as_str)?.parse().ok()
 }
 
 pub(super) fn values(data: Option<&Value>) -> BTreeMap<String, SecretString> {

@@ -6,7 +6,7 @@ use reqwest::Method;
 use secrecy::SecretString;
 
 use super::error::VaultError;
-use super::kv::{self, KvSecret};
+use super::kv::{self, KvRevision, KvSecret};
 use super::path::ApiPath;
 use super::session::Vault;
 use crate::api::names::{KvPath, MountPath};
@@ -19,7 +19,7 @@ impl Vault {
     pub async fn kv_read_v1(&self, mount: &MountPath, path: &KvPath) -> Result<Option<KvSecret>, VaultError> {
         let found = self.read(self.request("read", Method::GET, ApiPath::kv_plain(mount, path))).await?;
         let Some(data) = found.as_ref().and_then(|body| body.get("data")) else { return Ok(None) };
-        Ok(Some(KvSecret { version: 0, data: kv::values(Some(data)) }))
+        Ok(Some(KvSecret { revision: KvRevision::NONE, data: kv::values(Some(data)) }))
     }
 
     /// Writes a whole secret.

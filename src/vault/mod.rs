@@ -28,7 +28,7 @@ pub use canon::{Fields, Kind};
 pub use config::FIELDS as CONFIG_FIELDS;
 pub use connect::{ConnectFailure, TlsFailure};
 pub use error::{Call, VaultError};
-pub use kv::{KvMetadata, KvSecret, KvVersion};
+pub use kv::{KvMetadata, KvRevision, KvSecret, KvVersion};
 pub use role::{FIELDS as ROLE_FIELDS, LEGACY_FIELDS as ROLE_LEGACY_FIELDS};
 pub use server::{Deadlines, Health, Server, ServerSettings};
 pub use session::{Credentials, JwtSource, Vault};

@@ -174,9 +174,21 @@ async fn different_keys_of_one_secret_live_together() {
         })
     };
     let (a, b) = (entry("a"), entry("b"));
+    let mut more = Vec::new();
     tokio::join!(world.apply("a", &a), world.apply("b", &b));
-    world.ready("a").await;
-    world.ready("b").await;
+    for n in 0..6 {
+        let name = format!("more{n}");
+        world.apply(&name, &entry(&name)).await;
+        more.push(name);
+    }
+    for name in more.iter().map(String::as_str).chain(["a", "b"]) {
+        world.ready(name).await;
+    }
+    let marks = world.vault.read(&format!("{}/metadata/app/shared", world.kv)).await["custom_metadata"].clone();
+    assert_eq!(marks.as_object().map(serde_json::Map::len), Some(8), "{marks}");
+    for name in more {
+        world.delete(&name).await;
+    }
     let path = format!("{}/data/app/shared", world.kv);
     assert_eq!(world.vault.read(&path).await["data"], json!({"a": "s3cr3t-value", "b": "s3cr3t-value"}));
     world.delete("a").await;
@@ -278,4 +290,55 @@ async fn bindings_that_enable_one_mount_at_once_are_all_ready() {
         world.ready(name).await;
         assert!(world.events(name, "NotReady").await.is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_claimant_opens_nothing_that_is_nobodys() {
+    let world = Scenario::start().await;
+    let name = world.name("backend");
+    world.vault.enable(&format!("auth/{}", world.mount), "jwt").await;
+    let theirs = json!({"role_type": "jwt", "user_claim": "sub", "bound_subject": "by hand", "bound_audiences": ["x"]});
+    world.vault.write(&format!("auth/{}/role/{name}", world.mount), &theirs).await;
+    world.vault.write(&format!("sys/policies/acl/{name}"), &json!({"policy": "# by hand"})).await;
+    world.vault.write(&format!("{}/data/app/tfc-token", world.kv), &json!({"data": {"Badal_devex": "by hand"}})).await;
+    world.apply("first", &world.spec()).await;
+    world.not_ready("first", "Conflict").await;
+    world.apply("second", &world.rival().await).await;
+    world.not_ready("second", "Conflict").await;
+    for _ in 0..2 {
+        world.nudge("first").await;
+        world.nudge("second").await;
+    }
+    world.delete("first").await;
+    world.not_ready("second", "Conflict").await;
+    world.delete("second").await;
+    assert_eq!(world.role("backend").await.1["bound_subject"], "by hand");
+    assert_eq!(world.vault.read(&format!("sys/policies/acl/{name}")).await["policy"], "# by hand");
+    let secret = world.vault.read(&format!("{}/data/app/tfc-token", world.kv)).await;
+    assert_eq!(secret["data"], json!({"Badal_devex": "by hand"}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keys_that_are_not_lost_are_kept_right() {
+    let world = Scenario::start().await;
+    let spec = |keys: &[&str]| {
+        let data: Vec<Value> =
+            keys.iter().map(|key| json!({"key": key, "secretKeyRef": {"name": "tfc-token", "key": "token"}})).collect();
+        json!({
+            "connectionRef": {"name": world.connection}, "interval": "1h", "auth": {"mount": world.mount, "enable": true},
+            "kv": [{"mount": world.kv, "path": "app/shared", "data": data}],
+        })
+    };
+    world.apply("first", &spec(&["a"])).await;
+    world.ready("first").await;
+    world.apply("second", &spec(&["a", "b"])).await;
+    let second = world.not_ready("second", "Conflict").await;
+    assert!(message(&second, "Accepted").contains("key 'a'"), "{:?}", second.status);
+    let path = format!("{}/data/app/shared", world.kv);
+    assert_eq!(world.vault.read(&path).await["data"], json!({"a": "s3cr3t-value", "b": "s3cr3t-value"}));
+    world.vault.write(&path, &json!({"data": {"a": "s3cr3t-value"}})).await;
+    world.nudge("second").await;
+    assert_eq!(world.vault.read(&path).await["data"], json!({"a": "s3cr3t-value", "b": "s3cr3t-value"}));
+    world.delete("second").await;
+    assert_eq!(world.vault.read(&path).await["data"], json!({"a": "s3cr3t-value"}));
 }

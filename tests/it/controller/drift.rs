@@ -199,3 +199,59 @@ async fn what_equals_the_spec_is_taken_over_without_a_question() {
         binding.status.unwrap().managed_objects.iter().map(|m| format!("{:?} {:?}", m.kind, m.state)).collect();
     assert!(kinds.contains(&"Role Adopted".to_owned()) && kinds.contains(&"JwtConfig Adopted".to_owned()), "{kinds:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_made_anew_at_the_same_version_is_put_right() {
+    let world = Scenario::start().await;
+    world.apply("backend", &world.spec()).await;
+    world.ready("backend").await;
+    let path = "app/tfc-token";
+    let metadata = format!("{}/metadata/{path}", world.kv);
+    let marks = world.vault.read(&metadata).await["custom_metadata"].clone();
+    for marked in [false, true] {
+        world.spoil("delete", "KV/metadata/app/tfc-token", &Value::Null).await;
+        world.spoil("post", "KV/data/app/tfc-token", &json!({"data": {"Badal_devex": "other"}})).await;
+        if marked {
+            world.vault.write(&metadata, &json!({"custom_metadata": marks})).await;
+        }
+        world.nudge("backend").await;
+        let secret = world.vault.read(&format!("{}/data/{path}", world.kv)).await;
+        assert_eq!(secret["data"]["Badal_devex"], "s3cr3t-value", "marked: {marked}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_marker_of_another_cluster_is_left_also_with_adopt() {
+    let world = Scenario::start().await;
+    let name = world.name("backend");
+    let theirs = "# Managed by vault-jwt-operator for prod/team/other\n# theirs";
+    world.vault.write(&format!("sys/policies/acl/{name}"), &json!({"policy": theirs})).await;
+    let mut spec = world.spec();
+    spec["adoption"] = json!("Adopt");
+    world.apply("backend", &spec).await;
+    let binding = world.not_ready("backend", "Conflict").await;
+    assert!(message(&binding, "Accepted").contains("prod/team/other"), "{:?}", binding.status);
+    world.delete("backend").await;
+    assert_eq!(world.vault.read(&format!("sys/policies/acl/{name}")).await["policy"], theirs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_drift_report_a_hand_edit_is_left_while_another_object_waits() {
+    let world = Scenario::start().await;
+    let mut spec = world.spec();
+    spec["drift"] = json!("Report");
+    spec["kv"][0]["data"][0]["secretKeyRef"]["name"] = json!("comes-later");
+    world.apply("backend", &spec).await;
+    world.not_ready("backend", "ReferenceNotFound").await;
+    world.spoil("post", "auth/MOUNT/role/NAME", &json!({"role_type": "jwt", "clock_skew_leeway": 1})).await;
+    let binding = world.nudge("backend").await;
+    assert_eq!(world.role("backend").await.1["clock_skew_leeway"], 1);
+    assert_eq!(binding.status.unwrap().drift[0].field, "clock_skew_leeway");
+    // What waited is new to Vault, and made.
+    world.secret("comes-later", &json!({"token": "s3cr3t-later"})).await;
+    let path = format!("{}/data/app/tfc-token", world.kv);
+    world.eventually("the secret is made", async || world.vault.get(&path).await.0 == 200).await;
+    assert_eq!(world.vault.read(&path).await["data"]["Badal_devex"], "s3cr3t-later");
+    world.not_ready("backend", "DriftDetected").await;
+    assert_eq!(world.role("backend").await.1["clock_skew_leeway"], 1);
+}

@@ -168,3 +168,38 @@ async fn one_that_is_suspended_from_the_start_goes_without_a_trace() {
     world.delete("backend").await;
     assert_eq!(world.vault.get(&format!("auth/{}/config", world.mount)).await.0, 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_role_hands_out_a_policy_of_its_binding_that_was_refused() {
+    let world = Scenario::start().await;
+    let mut spec = world.spec();
+    spec["policies"][0]["rules"][0]["path"] = json!("sys/*");
+    world.apply("backend", &spec).await;
+    let binding = world.not_ready("backend", "NotGranted").await;
+    assert!(message(&binding, "Synced").contains("waits for policy"), "{:?}", binding.status);
+    assert_eq!(world.role("backend").await.0, 404);
+    world.apply("backend", &world.spec()).await;
+    world.ready("backend").await;
+    assert_eq!(world.role("backend").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_somebody_wrote_into_the_status_deletes_no_role_elsewhere() {
+    use kube::api::{Patch, PatchParams};
+    let world = Scenario::start().await;
+    let (mine, other) = (world.spec(), format!("{}-other", world.mount));
+    world.vault.enable(&format!("auth/{other}"), "jwt").await;
+    let role = json!({"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["x"]});
+    world.vault.write(&format!("auth/{other}/role/theirs"), &role).await;
+    world.apply("backend", &mine).await;
+    let binding = world.ready("backend").await;
+    let mut managed = serde_json::to_value(binding.status.unwrap().managed_objects).unwrap();
+    let forged = json!({"kind": "Role", "path": format!("{other}/theirs"), "state": "Created"});
+    managed.as_array_mut().unwrap().push(forged);
+    let patch = json!({"status": {"managedObjects": managed}});
+    world.bindings().patch_status("backend", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    world.nudge("backend").await;
+    world.delete("backend").await;
+    assert_eq!(world.vault.get(&format!("auth/{other}/role/theirs")).await.0, 200);
+    assert_eq!(world.role("backend").await.0, 404);
+}

@@ -23,7 +23,7 @@ fn data(pairs: &[(&str, &str)]) -> BTreeMap<String, SecretString> {
 fn plain(secret: Option<KvSecret>) -> (u64, Vec<(String, String)>) {
     let secret = secret.expect("a secret");
     let data = secret.data.iter().map(|(key, value)| (key.clone(), value.expose_secret().to_owned()));
-    (secret.version, data.collect())
+    (secret.revision.version, data.collect())
 }
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -35,13 +35,13 @@ async fn a_secret_is_written_on_top_of_the_version_that_was_seen() {
     let (vault, kv, at) = (root().await, engine("kv-v2").await, path("a/b"));
     assert!(vault.kv_read(&kv, &at).await.unwrap().is_none());
     assert_eq!(vault.kv_metadata(&kv, &at).await.unwrap(), None);
-    assert_eq!(vault.kv_write(&kv, &at, &data(&[("k", "1"), ("empty", "")]), 0).await.unwrap(), 1);
+    assert_eq!(vault.kv_write(&kv, &at, &data(&[("k", "1"), ("empty", "")]), 0).await.unwrap().version, 1);
     assert_eq!(plain(vault.kv_read(&kv, &at).await.unwrap()), (1, pairs(&[("empty", ""), ("k", "1")])));
     for cas in [0, 2] {
         let refused = error(vault.kv_write(&kv, &at, &data(&[("k", "2")]), cas).await);
         assert!(matches!(refused, VaultError::CasMismatch { .. }), "{refused:?}");
     }
-    assert_eq!(vault.kv_write(&kv, &at, &data(&[("k", "2")]), 1).await.unwrap(), 2);
+    assert_eq!(vault.kv_write(&kv, &at, &data(&[("k", "2")]), 1).await.unwrap().version, 2);
     assert_eq!(plain(vault.kv_read(&kv, &at).await.unwrap()), (2, pairs(&[("k", "2")])));
 }
 
@@ -54,7 +54,7 @@ async fn a_patch_changes_its_keys_and_leaves_the_others() {
     vault.kv_write(&kv, &at, &data(&[("theirs", "t"), ("gone", "g")]), 0).await.unwrap();
     let stale = error(vault.kv_patch(&kv, &at, &change, 7).await);
     assert!(matches!(stale, VaultError::CasMismatch { .. }), "{stale:?}");
-    assert_eq!(vault.kv_patch(&kv, &at, &change, 1).await.unwrap(), 2);
+    assert_eq!(vault.kv_patch(&kv, &at, &change, 1).await.unwrap().version, 2);
     assert_eq!(plain(vault.kv_read(&kv, &at).await.unwrap()), (2, pairs(&[("new", "n"), ("theirs", "t")])));
     let (status, _) = shared().await.api().delete(&format!("{kv}/data/a")).await;
     assert_eq!(status, 204);
@@ -76,9 +76,9 @@ async fn a_deleted_or_destroyed_version_is_absent_but_its_number_counts() {
         }
         assert!(vault.kv_read(&kv, &at).await.unwrap().is_none(), "{name}");
         let metadata = vault.kv_metadata(&kv, &at).await.unwrap().unwrap();
-        assert!(metadata.deleted && metadata.current_version == 1, "{name}: {metadata:?}");
+        assert!(metadata.deleted && metadata.current.version == 1, "{name}: {metadata:?}");
         assert!(matches!(error(vault.kv_write(&kv, &at, &data(&[]), 0).await), VaultError::CasMismatch { .. }));
-        assert_eq!(vault.kv_write(&kv, &at, &data(&[("k", "2")]), 1).await.unwrap(), 2);
+        assert_eq!(vault.kv_write(&kv, &at, &data(&[("k", "2")]), 1).await.unwrap().version, 2);
     }
 }
 
@@ -101,9 +101,9 @@ async fn marks_can_stand_before_the_first_version_and_leave_others_alone() {
     assert_eq!(vault.kv_metadata(&kv, &at).await.unwrap(), None, "taking a mark away makes nothing");
     vault.kv_patch_metadata(&kv, &at, &marks(&[("owner", Some("us"))])).await.unwrap();
     let metadata = vault.kv_metadata(&kv, &at).await.unwrap().unwrap();
-    assert!(metadata.deleted && metadata.current_version == 0, "{metadata:?}");
+    assert!(metadata.deleted && metadata.current.version == 0, "{metadata:?}");
     assert!(vault.kv_read(&kv, &at).await.unwrap().is_none());
-    assert_eq!(vault.kv_write(&kv, &at, &data(&[("k", "1")]), 0).await.unwrap(), 1);
+    assert_eq!(vault.kv_write(&kv, &at, &data(&[("k", "1")]), 0).await.unwrap().version, 1);
     vault.kv_patch_metadata(&kv, &at, &marks(&[("theirs", Some("t"))])).await.unwrap();
     let both = [("owner".to_owned(), "us".to_owned()), ("theirs".to_owned(), "t".to_owned())].into();
     assert_eq!(vault.kv_metadata(&kv, &at).await.unwrap().unwrap().custom_metadata, both);
