@@ -36,6 +36,8 @@ struct ConnectionState {
     generation: Option<i64>,
     failures: u32,
     status: Option<ConnectionStatus>,
+    /// Vault's own id, as it was last told.
+    cluster_id: Option<String>,
 }
 
 /// What the reconcilers share.
@@ -177,7 +179,9 @@ impl Context {
 
     /// Whether two connections lead to the same Vault: by its own id, where both know it, or by the address.
     fn same_vault(&self, one: &VaultConnection, other: &VaultConnection) -> bool {
-        let id = |of: &VaultConnection| self.connections.get(&of.name_any())?.ok()?.cluster_id();
+        let id = |of: &VaultConnection| {
+            lock(&self.connection_states).0.get(&of.uid().unwrap_or_default()).and_then(|state| state.cluster_id.clone())
+        };
         let at = |of: &VaultConnection| of.spec.address.trim_end_matches('/').to_ascii_lowercase();
         let namespace =
             |of: &VaultConnection| of.spec.vault_namespace.as_deref().unwrap_or_default().trim_matches('/').to_owned();
@@ -223,6 +227,14 @@ impl Context {
     pub(crate) fn remember_connection_status(&self, connection: &VaultConnection, status: ConnectionStatus) {
         let mut states = lock(&self.connection_states);
         states.0.entry(connection.uid().unwrap_or_default()).or_default().status = Some(status);
+    }
+
+    /// Keeps what tells this Vault from others, whatever its address, also for when it is away.
+    pub(crate) fn remember_cluster_id(&self, connection: &VaultConnection, id: Option<String>) {
+        if id.is_some() {
+            let mut states = lock(&self.connection_states);
+            states.0.entry(connection.uid().unwrap_or_default()).or_default().cluster_id = id;
+        }
     }
 
     pub(crate) fn forget_connection(&self, connection: &VaultConnection) {

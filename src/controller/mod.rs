@@ -16,6 +16,8 @@ mod news;
 mod outcome;
 mod pace;
 mod queue;
+#[cfg(test)]
+mod stand_in;
 mod status;
 mod undecodable;
 mod watch;
