@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use kube::Client;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::cluster;
 use crate::api::conditions::{ConditionType, Reason};
@@ -38,6 +39,8 @@ pub(crate) struct Connection {
     spec: u64,
     fingerprint: u64,
     sessions: Mutex<HashMap<Option<String>, Session>>,
+    /// Passes over its bindings at once.
+    passes: Arc<Semaphore>,
     /// What the last look at it found, when that was not good.
     trouble: RwLock<Option<Issue>>,
 }
@@ -70,6 +73,12 @@ impl Connection {
     /// The one session of all bindings, where there is one.
     pub(crate) fn shared(&self) -> Option<Session> {
         matches!(self.identity, Identity::Shared(_)).then(|| self.session(""))
+    }
+
+    /// A place for one pass over a binding of it.
+    pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
+        self.passes.clone().acquire_owned().await.ok()
     }
 
     pub(crate) fn trouble(&self) -> Option<Issue> {
@@ -160,7 +169,7 @@ impl Connections {
         if let Some(live) = live.filter(|live| live.fingerprint == prepared.fingerprint) {
             return Ok(Opening { live, new: false, unseen: None });
         }
-        let live = Arc::new(prepared.build()?);
+        let live = Arc::new(prepared.build(operator.concurrency)?);
         let old = self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), Ok(live.clone()));
         if let Some(Ok(old)) = old {
             old.close().await;
@@ -175,6 +184,8 @@ pub(crate) struct Operator {
     pub(crate) client: Client,
     /// Its ServiceAccount, where a token of it has to be requested: namespace and name.
     pub(crate) service_account: Option<(String, String)>,
+    /// Passes over the bindings of one connection at once.
+    pub(crate) concurrency: u16,
 }
 
 /// A connection before it is made: what it is made from, and the fingerprint of that.
@@ -186,7 +197,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn build(self) -> Result<Connection, Issue> {
+    fn build(self, passes: u16) -> Result<Connection, Issue> {
         let server = Server::new(self.settings).map_err(|error| {
             Issue::new(Class::Rejected, ConditionType::Reachable, Reason::Invalid, error.to_string())
         })?;
@@ -196,6 +207,7 @@ impl Prepared {
             spec: self.spec,
             fingerprint: self.fingerprint,
             sessions: Mutex::default(),
+            passes: Arc::new(Semaphore::new(passes.max(1).into())),
             trouble: RwLock::default(),
         })
     }
@@ -319,15 +331,15 @@ async fn lookup(
     let waiting =
         |message: String| Issue::new(Class::Waiting, ConditionType::Authenticated, Reason::ReferenceNotFound, message);
     match cluster::value(client, kind, namespace, name, key).await {
-        Err(error) => Err(Issue::new(
+        Lookup::Unreadable(why) => Err(Issue::new(
             Class::Unavailable,
             ConditionType::Authenticated,
             Reason::ReferenceNotFound,
-            format!("{object} could not be read: {error}"),
+            format!("{object} could not be read: {why}"),
         )),
-        Ok(Lookup::NoObject) => Err(waiting(format!("{object} does not exist; create it"))),
-        Ok(Lookup::NoKey) => Err(waiting(format!("{object} has no key '{key}'; add it"))),
-        Ok(Lookup::Found(bytes)) => match std::str::from_utf8(bytes.expose_secret()) {
+        Lookup::NoObject => Err(waiting(format!("{object} does not exist; create it"))),
+        Lookup::NoKey => Err(waiting(format!("{object} has no key '{key}'; add it"))),
+        Lookup::Found(bytes) => match std::str::from_utf8(bytes.expose_secret()) {
             Ok(text) => Ok(SecretString::from(text)),
             Err(_) => Err(Issue::new(
                 Class::Rejected,
@@ -394,9 +406,10 @@ mod tests {
     #[tokio::test]
     async fn a_failed_read_of_its_credentials_leaves_a_live_connection_as_it_is() {
         let apiserver = ApiServer::start().await;
-        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token"}, "data": {"token": "dA=="}});
+        let secret =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token"}, "data": {"token": "dA=="}});
         apiserver.answer("/api/v1/namespaces/vault/secrets/token", 200, &secret);
-        let operator = Operator { client: apiserver.client(), service_account: None };
+        let operator = Operator { client: apiserver.client(), service_account: None, concurrency: 1 };
         let connections = Connections::default();
         let spec = spec("http://127.0.0.1:1");
         let first = connections.open("main", &spec, &operator).await.unwrap();
@@ -409,7 +422,11 @@ mod tests {
         assert!(connections.open("main", &self::spec("http://127.0.0.1:2"), &operator).await.is_err());
 
         // That the Secret is gone is an answer, and what comes after it is new to those that use it.
-        apiserver.answer("/api/v1/namespaces/vault/secrets/token", 404, &json!({"kind": "Status", "reason": "NotFound", "code": 404}));
+        apiserver.answer(
+            "/api/v1/namespaces/vault/secrets/token",
+            404,
+            &json!({"kind": "Status", "reason": "NotFound", "code": 404}),
+        );
         let issue = connections.open("main", &spec, &operator).await.err().unwrap();
         assert_eq!(issue.class, Class::Waiting);
         assert!(connections.fail("main", issue).await);

@@ -180,7 +180,10 @@ impl Context {
     /// Whether two connections lead to the same Vault: by its own id, where both know it, or by the address.
     fn same_vault(&self, one: &VaultConnection, other: &VaultConnection) -> bool {
         let id = |of: &VaultConnection| {
-            lock(&self.connection_states).0.get(&of.uid().unwrap_or_default()).and_then(|state| state.cluster_id.clone())
+            lock(&self.connection_states)
+                .0
+                .get(&of.uid().unwrap_or_default())
+                .and_then(|state| state.cluster_id.clone())
         };
         let at = |of: &VaultConnection| of.spec.address.trim_end_matches('/').to_ascii_lowercase();
         let namespace =

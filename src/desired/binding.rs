@@ -1,5 +1,6 @@
 //! The fields of a binding that belong to no Vault object. The schema says the same; the command line has no apiserver.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::api::VaultJwtBindingSpec;
@@ -10,14 +11,17 @@ use super::{Check, Problem};
 
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
 
+/// A pass holds one of the few places of its connection.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
+
 pub(super) fn check(spec: &VaultJwtBindingSpec, problems: &mut Vec<Problem>) {
     let mut check = Check::new(None, problems);
     if !is_object_name(&spec.connection_ref.name) {
         check.invalid("spec.connectionRef.name", "must be the name of a VaultConnection");
     }
     interval("spec.interval", &spec.interval, &mut check);
-    if check.valid("spec.timeout", spec.timeout.parse()).is_some_and(|timeout| timeout < Duration::from_secs(1)) {
-        check.invalid("spec.timeout", "must be at least '1s'");
+    if check.valid("spec.timeout", spec.timeout.parse()).is_some_and(|timeout| !TIMEOUT.contains(&timeout)) {
+        check.invalid("spec.timeout", "must be at least '1s' and at most '10m'");
     }
 }
 

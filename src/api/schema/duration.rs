@@ -21,6 +21,10 @@ fn is_duration() -> Value {
 }
 
 fn at_least(shortest: &str) -> Schema {
+    between(shortest, "87600h")
+}
+
+fn between(shortest: &str, longest: &str) -> Schema {
     text(
         32,
         [
@@ -29,7 +33,10 @@ fn at_least(shortest: &str) -> Schema {
                 when_duration(&format!("duration(self) >= duration('{shortest}')")),
                 format!("must be greater than or equal to '{shortest}'"),
             ),
-            rule(when_duration(LONGEST), "must be less than or equal to '87600h'"),
+            rule(
+                when_duration(&format!("duration(self) <= duration('{longest}')")),
+                format!("must be less than or equal to '{longest}'"),
+            ),
         ],
     )
 }
@@ -74,7 +81,7 @@ schema! {
     /// Between two passes or probes.
     Interval => at_least("30s");
     /// Of one pass.
-    Timeout => at_least("1s");
+    Timeout => between("1s", "10m");
     /// Of a token from Vault; 0 for Vault's own.
     Ttl => whole_seconds("0s");
     /// Of a token that the operator signs.
