@@ -131,9 +131,10 @@ async fn look(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
 /// Says that a binding is suspended.
 async fn rest(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState, outcome: Outcome) -> Action {
     state.failures = if outcome.wants_retry() { state.failures.saturating_add(1) } else { 0 };
-    let action = match outcome.issues.is_empty() {
-        true => Action::await_change(),
-        false => Action::requeue(pace::next(&outcome, Duration::from_secs(120), state.failures)),
+    let action = if outcome.issues.is_empty() {
+        Action::await_change()
+    } else {
+        Action::requeue(pace::next(&outcome, Duration::from_secs(120), state.failures))
     };
     status::write(binding, context, state, &Phase::Suspended(outcome), None).await;
     action

@@ -143,6 +143,21 @@ impl Connections {
         }
     }
 
+    /// Ends the sessions of bindings of a namespace that is gone.
+    pub(crate) async fn forget_namespace(&self, namespace: &str) {
+        let all: Vec<Arc<Connection>> = self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .filter_map(|live| live.clone().ok())
+            .collect();
+        let key = Some(namespace.to_owned());
+        let take = |live: &Arc<Connection>| live.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        let sessions: Vec<Session> = all.iter().filter_map(take).collect();
+        join_all(sessions.iter().map(|session| session.vault.close())).await;
+    }
+
     /// Revokes every token.
     pub(crate) async fn close(&self) {
         let all: Vec<Arc<Connection>> =
@@ -432,5 +447,20 @@ mod tests {
         assert!(connections.fail("main", issue).await);
         apiserver.answer("/api/v1/namespaces/vault/secrets/token", 200, &secret);
         assert!(connections.open("main", &spec, &operator).await.unwrap().new);
+    }
+
+    #[tokio::test]
+    async fn the_session_of_a_namespace_ends_with_it() {
+        let apiserver = ApiServer::start().await;
+        let operator = Operator { client: apiserver.client(), service_account: None, concurrency: 1 };
+        let auth = json!({"kubernetes": {"role": "binder", "bindingServiceAccount": "vault-binder"}});
+        let spec = serde_json::from_value(json!({"address": "http://127.0.0.1:1", "auth": auth})).unwrap();
+        let connections = Connections::default();
+        let live = connections.open("main", &spec, &operator).await.unwrap().live;
+        live.session("a");
+        live.session("b");
+        connections.forget_namespace("a").await;
+        let left: Vec<_> = live.sessions.lock().unwrap().keys().cloned().collect();
+        assert_eq!(left, [Some("b".to_owned())]);
     }
 }

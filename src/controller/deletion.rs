@@ -193,3 +193,48 @@ fn names(all: impl Iterator<Item = String>) -> String {
     let all: Vec<String> = all.collect();
     if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::connection::Grant;
+
+    #[test]
+    fn what_no_grant_allows_is_found_by_the_spec_or_by_its_name() {
+        let grants: Vec<Grant> = serde_json::from_value(json!([{
+            "namespaces": {"names": ["ns"]}, "authMounts": [{"path": "jwt"}], "roles": ["a-*"], "policies": ["a-*"],
+            "attachablePolicies": ["a-*"], "kv": [{"mount": "kv", "paths": ["app/*"]}],
+        }]))
+        .unwrap();
+        let role = |name: &str, policy: &str| json!({"name": name, "boundAudiences": ["x"], "userClaim": "sub", "tokenPolicies": [policy]});
+        let spec: VaultJwtBindingSpec = serde_json::from_value(json!({
+            "connectionRef": {"name": "main"}, "auth": {"mount": "jwt"},
+            "roles": [role("a-good", "a-1"), role("a-attaches", "root-of-all")],
+        }))
+        .unwrap();
+        let managed: Vec<ManagedObject> = [
+            ("JwtConfig", "jwt"),
+            ("Role", "jwt/a-good"),
+            ("Role", "jwt/a-attaches"),
+            ("Role", "jwt/a-removed"),
+            ("Role", "jwt/b-removed"),
+            ("Role", "other/a-removed"),
+            ("Policy", "a-removed"),
+            ("Policy", "b-removed"),
+            ("Kv", "kv/app/x"),
+            ("Kv", "kv/application"),
+        ]
+        .map(|(kind, path)| serde_json::from_value(json!({"kind": kind, "path": path, "state": "Created"})).unwrap())
+        .into();
+        let found = |namespace: &str| -> Vec<String> {
+            let granted = Granted::select(&grants, namespace, &BTreeMap::new());
+            not_granted(&spec, &managed, &granted).into_iter().map(|id| id.path).collect()
+        };
+        assert_eq!(found("ns"), ["b-removed", "kv/application", "jwt/a-attaches", "jwt/b-removed", "other/a-removed"]);
+        assert_eq!(found("other").len(), managed.len() - 1, "all but the config, which stays");
+    }
+}
