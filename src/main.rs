@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Gives back what a burst of passes took; glibc's keeps it in pieces, some of them per thread.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     vault_jwt_operator::commands::main()
 }

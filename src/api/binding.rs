@@ -57,7 +57,7 @@ pub struct VaultJwtBindingSpec {
     #[schemars(with = "Interval")]
     #[serde(default = "default_interval")]
     pub interval: DurationString,
-    /// timeout of one pass; at least `1s`, at most `10m`.
+    /// timeout of one pass; `1s` to `10m`.
     #[schemars(with = "Timeout")]
     #[serde(default = "default_timeout")]
     pub timeout: DurationString,

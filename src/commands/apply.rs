@@ -114,6 +114,7 @@ async fn apply(job: &Job<'_>, target: &Target, progress: &Progress, at: &Mutex<S
         namespace: job.owner().namespace.clone(),
         name: job.owner().name.clone(),
         vault: target.address.clone(),
+        from_environment: job.from_environment.clone(),
         objects: objects.collect(),
     }
 }

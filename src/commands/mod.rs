@@ -27,7 +27,8 @@ const INTERRUPTED: u8 = 130;
 const REFERENCES_HELP: &str = "\
 References to Secrets and ConfigMaps are looked up in the same files, then in the
 environment: the key `token` of the Secret `tfc-token` is the variable TFC_TOKEN_TOKEN
-(name and key in upper case, every other character as `_`).
+(name and key in upper case, every other character as `_`). VAULT_* and VJO_* serve a
+VaultConnection alone: what a binding writes to Vault is never taken from them.
 
 Without a VaultConnection among the files VAULT_ADDR, VAULT_TOKEN (or ~/.vault-token),
 VAULT_CACERT and VAULT_NAMESPACE are used as by Vault's own command line, with the rights

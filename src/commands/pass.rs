@@ -7,6 +7,7 @@ use kube::ResourceExt;
 
 use super::connect::{self, Target, Trouble};
 use super::files::{FileProblem, Place, Sources};
+use super::report::Origin;
 use crate::api::{VaultConnection, VaultJwtBinding};
 use crate::desired::{self, Claim, Desired, ProblemKind};
 use crate::sync::{self, Memory, Mode, Observation, Owner, Plan, Takeover};
@@ -17,6 +18,8 @@ pub(crate) struct Job<'a> {
     pub(crate) connection: Option<&'a VaultConnection>,
     pub(crate) desired: Desired,
     pub(crate) problems: Vec<FileProblem>,
+    /// The fields whose values come from the environment.
+    pub(crate) from_environment: Vec<Origin>,
     /// It names a connection that is not among the files, so there is no Vault to ask.
     pub(crate) lost: bool,
     place: &'a Place,
@@ -32,7 +35,10 @@ impl<'a> Job<'a> {
         let granted = connect::granted(connection, sources.resources, &namespace);
         let desired = desired::desired(&binding.spec, &references, &granted);
         let owner = Owner { cluster: cluster.to_owned(), namespace, name: binding.name_any() };
-        let mut job = Self { binding, connection, desired, problems: Vec::new(), lost: chosen.is_err(), place, owner };
+        let variables = sources.from_environment(&owner.namespace, &binding.spec).into_iter();
+        let from_environment = variables.map(|(field, variable)| Origin { field, variable }).collect();
+        let (problems, lost) = (Vec::new(), chosen.is_err());
+        let mut job = Self { binding, connection, desired, problems, from_environment, lost, place, owner };
         if let Err(problem) = chosen {
             job.complain(Some("spec.connectionRef.name".to_owned()), problem);
         }

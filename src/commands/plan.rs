@@ -86,6 +86,7 @@ async fn plan(job: &Job<'_>, target: &Target) -> BindingReport {
         namespace: job.owner().namespace.clone(),
         name: job.owner().name.clone(),
         vault: target.address.clone(),
+        from_environment: job.from_environment.clone(),
         objects,
     }
 }

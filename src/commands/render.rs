@@ -6,7 +6,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::files::FileProblem;
-use super::report::{BindingReport, ObjectReport, Outcome, Report, Summary, Verb};
+use super::report::{BindingReport, ObjectReport, Origin, Outcome, Report, Summary, Verb};
 use crate::sync::Change;
 use crate::sync::diff::ABSENT;
 
@@ -47,8 +47,11 @@ pub(crate) fn sentence(report: &Report, detail: Detail) -> String {
 }
 
 fn write_binding(out: &mut String, binding: &BindingReport, detail: Detail) -> std::fmt::Result {
-    let BindingReport { namespace, name, vault, objects } = binding;
+    let BindingReport { namespace, name, vault, from_environment, objects } = binding;
     writeln!(out, "{BOLD}VaultJwtBinding {namespace}/{name}{BOLD:#} {DIM}→ {vault}{DIM:#}")?;
+    for Origin { field, variable } in from_environment {
+        writeln!(out, "  {DIM}{field} is the variable {variable}{DIM:#}")?;
+    }
     for object in objects.iter().filter(|object| object.action != Verb::Keep) {
         write_object(out, object, detail)?;
     }

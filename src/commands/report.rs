@@ -51,7 +51,18 @@ pub(crate) struct BindingReport {
     pub(crate) name: String,
     /// The address of its Vault.
     pub(crate) vault: String,
+    /// What was not in the files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) from_environment: Vec<Origin>,
     pub(crate) objects: Vec<ObjectReport>,
+}
+
+/// A field whose value comes from the environment.
+#[derive(Clone, Serialize)]
+pub(crate) struct Origin {
+    pub(crate) field: String,
+    /// The name of the variable.
+    pub(crate) variable: String,
 }
 
 /// One object in Vault.

@@ -176,7 +176,9 @@ async fn finish(
     pass: Pass,
     before: Option<&Condition>,
 ) -> Action {
-    let Pass { outcome, managed, drift, news, .. } = pass;
+    let Pass { mut outcome, managed, drift, news, .. } = pass;
+    let generation = binding.metadata.generation.unwrap_or_default();
+    conditions::notice_lasting(&mut outcome, &state.status.conditions, generation);
     state.failures = if outcome.wants_retry() { state.failures.saturating_add(1) } else { 0 };
     let interval = binding.spec.interval.parse().unwrap_or(Duration::from_secs(300)).max(Duration::from_secs(30));
     let wait = pace::next(&outcome, interval, state.failures);

@@ -4,7 +4,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use super::outcome::{Issue, Outcome};
+use super::outcome::{Class, Issue, Outcome};
 use crate::api::conditions::{Condition, ConditionStatus, ConditionType, Reason};
 
 /// Longest message of a condition, in bytes.
@@ -159,6 +159,20 @@ fn cut(message: &str) -> String {
     text
 }
 
+/// What reads back differently in the same way as in the pass before will do so again: writing it once more helps
+/// nobody, and of a config makes Vault ask the issuer. It is left for the interval, and for a person.
+pub(crate) fn notice_lasting(outcome: &mut Outcome, standing: &[Condition], generation: i64) {
+    let Some(synced) = find(standing, ConditionType::Synced).filter(|known| known.observed_generation == generation)
+    else {
+        return;
+    };
+    for issue in outcome.issues.iter_mut().filter(|issue| issue.reason == Reason::ReadBackDiffers) {
+        if synced.message.contains(cut(&issue.message).trim_end_matches('…')) {
+            issue.class = Class::Rejected;
+        }
+    }
+}
+
 /// The condition of a type.
 pub(crate) fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
     conditions.iter().find(|condition| condition.type_ == type_.as_str())
@@ -175,7 +189,7 @@ pub(crate) fn observed(conditions: &[Condition], generation: i64, before: i64) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::outcome::Class;
+    use crate::controller::pace;
 
     const PARTS: [(ConditionType, &str); 2] = [(ConditionType::Accepted, "fine"), (ConditionType::Synced, "equal")];
 
@@ -231,6 +245,36 @@ mod tests {
         assert_eq!(find(&second, ConditionType::Ready).unwrap().message, "b");
         assert_eq!(since(&third, ConditionType::Ready), at(3));
         assert_eq!(since(&third, ConditionType::Accepted), at(1));
+    }
+
+    #[test]
+    fn what_reads_back_differently_twice_is_stalled_until_it_changes() {
+        let interval = std::time::Duration::from_secs(3600);
+        let differs = |found: &str| {
+            let message = format!("Role jwt/a: Vault does not keep what was written: token_ttl is {found}");
+            Issue::new(Class::Unavailable, ConditionType::Synced, Reason::ReadBackDiffers, message)
+        };
+        let mut conditions = Vec::new();
+        let long = "ü".repeat(2000);
+        for (generation, found, stalled) in [
+            (1, "1", false),
+            (1, "1", true),
+            (1, "1", true),
+            (1, "2", false),
+            (1, &long, false),
+            (1, &long, true),
+            (2, &long, false),
+            (2, &long, true),
+        ] {
+            let mut outcome = Outcome { issues: vec![differs(found)], unknown: Vec::new() };
+            notice_lasting(&mut outcome, &conditions, generation);
+            let wait = pace::next(&outcome, interval, 1);
+            assert_eq!(wait > interval / 2, stalled, "{generation} {found}: {wait:?}");
+            let drafts = drafts(&Phase::Ended(outcome), &PARTS, "done");
+            conditions = merge(&conditions, drafts, generation, at(1));
+            let is_stalled = status(&conditions, ConditionType::Stalled) == Some(ConditionStatus::True);
+            assert_eq!(is_stalled, stalled, "{generation} {found}");
+        }
     }
 
     #[test]

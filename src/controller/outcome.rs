@@ -83,7 +83,10 @@ impl Issue {
                 (Class::Rejected, Reason::VaultRejected)
             }
             VaultError::NamespaceUnsupported => (Class::Rejected, Reason::NamespaceUnsupported),
-            VaultError::IssuerUnreachable { .. } => (Class::Waiting, Reason::IssuerUnreachable),
+            VaultError::IssuerUnreachable { .. } | VaultError::NoTurn { .. } => {
+                (Class::Waiting, Reason::IssuerUnreachable)
+            }
+            VaultError::Superseded { .. } => (Class::Waiting, Reason::Pending),
             VaultError::NoMount { .. } => (Class::Waiting, Reason::MountNotFound),
             _ => (Class::Unavailable, Reason::VaultUnavailable),
         };

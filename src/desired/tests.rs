@@ -212,7 +212,7 @@ fn the_fields_of_the_binding_itself_are_checked() {
         ("/interval", "10s", "spec.interval", "at least '30s'"),
         ("/interval", "soon", "spec.interval", "must be a duration"),
         ("/timeout", "0s", "spec.timeout", "at least '1s'"),
-        ("/timeout", "11m", "spec.timeout", "at most '10m'"),
+        ("/timeout", "10m1s", "spec.timeout", "at most '10m'"),
         ("/connectionRef/name", "Main/x", "spec.connectionRef.name", "name of a VaultConnection"),
     ] {
         assert_one_problem(&changed(&[(pointer, json!(value))]), ProblemKind::Invalid, field, says);

@@ -44,17 +44,19 @@ impl Vault {
     }
 
     /// Writes the config: what is left out becomes empty. May rightly take 90 s, so it goes on by itself when its
-    /// caller stops waiting, and a caller who comes back with the same content waits for the same write.
+    /// caller stops waiting, and a caller who comes back with the same content waits for the same write. Another content
+    /// waits for its turn, and of several that wait only the newest is written.
     ///
     /// # Errors
-    /// `IssuerUnreachable` when Vault cannot fetch what the config points to, and as every call.
+    /// `IssuerUnreachable` when Vault cannot fetch what the config points to, `Superseded` when a newer config came before
+    /// this one's turn, and as every call.
     pub async fn write_config(&self, mount: &MountPath, fields: &Fields) -> Result<(), VaultError> {
         let body = canon::body(fields);
         let deadline = self.server().deadlines().config_write;
         let request = self.request("write", Method::POST, ApiPath::config(mount)).body(body.clone());
         let request = request.lane(Lane::Issuer(mount.to_string())).deadline(deadline);
-        let vault = self.clone();
+        let (vault, call) = (self.clone(), request.call.clone());
         let write = async move { vault.write(request).await.map(drop) };
-        self.config_writes().join(mount, body, write).await
+        self.config_writes().join(mount, call, body, write).await
     }
 }

@@ -119,8 +119,11 @@ fn of_io(kind: io::ErrorKind) -> Option<ConnectFailure> {
 fn of_tls(error: &rustls::Error) -> TlsFailure {
     match error {
         rustls::Error::InvalidCertificate(problem) => match problem {
-            // A bad signature is that of another CA with the same name, e.g. before a rotation.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsFailure::UnknownCa,
+            // A signature that is bad, or is not of the kind of the CA's key, is that of another CA with the same name,
+            // e.g. before a rotation.
+            CertificateError::UnknownIssuer
+            | CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => TlsFailure::UnknownCa,
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsFailure::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => TlsFailure::NotYetValid,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

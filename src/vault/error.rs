@@ -77,6 +77,12 @@ pub enum VaultError {
     /// No answer in time.
     #[error("cannot {call}: no answer within {} s", .after.as_secs_f32())]
     TimedOut { call: Call, after: Duration },
+    /// Other calls of the mount wait for its issuer and held its places; nothing was sent.
+    #[error("cannot {call}: had no turn within {} s behind calls for which Vault waits for the issuer", .after.as_secs_f32())]
+    NoTurn { call: Call, after: Duration },
+    /// A newer write came before this one was sent.
+    #[error("cannot {call}: a newer write took its place before it was sent")]
+    Superseded { call: Call },
     /// What answers at the address is not Vault's API.
     #[error(
         "cannot {call}: the answer (status {status}) is not one of Vault's API: check the address and what is in front of Vault"
@@ -133,6 +139,8 @@ impl VaultError {
                 | Self::Unavailable { .. }
                 | Self::Unreachable { .. }
                 | Self::TimedOut { .. }
+                | Self::NoTurn { .. }
+                | Self::Superseded { .. }
                 | Self::Closed
         )
     }

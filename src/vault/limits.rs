@@ -44,24 +44,25 @@ impl Limits {
         }
     }
 
-    /// Runs a call when its lane has a place. Waiting for the place has no end of its own: the caller's deadline is it.
-    pub(super) async fn run<T>(&self, lane: &Lane, call: impl Future<Output = T>) -> T {
+    /// Runs a call when its lane has a place; none when one that may hang had none for so long. All others get a place
+    /// soon, and have the caller's deadline.
+    pub(super) async fn run<T>(&self, lane: &Lane, patience: Duration, call: impl Future<Output = T>) -> Option<T> {
         match lane {
-            Lane::Urgent => call.await,
+            Lane::Urgent => Some(call.await),
             Lane::Normal => {
                 let _place = self.place().await;
-                call.await
+                Some(call.await)
             }
             Lane::Issuer(mount) => {
                 let few = self.mount(mount);
-                let _one_of_few = few.acquire().await;
-                let place = self.place().await;
+                let turn = async { (few.acquire().await, self.place().await) };
+                let (_one_of_few, place) = tokio::time::timeout(patience, turn).await.ok()?;
                 let mut call = std::pin::pin!(call);
                 if let Ok(answer) = tokio::time::timeout(GRACE, &mut call).await {
-                    return answer;
+                    return Some(answer);
                 }
                 drop(place);
-                call.await
+                Some(call.await)
             }
         }
     }

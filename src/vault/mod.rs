@@ -7,6 +7,7 @@ mod canon;
 mod config;
 mod config_writes;
 mod connect;
+mod denials;
 mod error;
 mod kv;
 mod kv_v1;

@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::config_writes::ConfigWrites;
+use super::denials::{Denial, Denials};
 use super::error::VaultError;
 use super::kv::KvVersion;
 use super::login::{Gate, Held};
@@ -20,9 +21,6 @@ use super::path::ApiPath;
 use super::server::Server;
 use super::transport::{Answer, Request};
 use crate::api::names::MountPath;
-
-/// For so long, a denial that a new login did not cure is taken for Vault's answer.
-const DENIAL_STANDS: Duration = Duration::from_secs(60);
 
 /// For so long, the version of a KV mount is not asked again, whatever is found there.
 const KV_VERSION_STANDS: Duration = Duration::from_secs(1);
@@ -71,8 +69,7 @@ pub(super) struct Inner {
     pub(super) gate: tokio::sync::Mutex<Gate>,
     pub(super) held: Mutex<Option<Arc<Held>>>,
     closed: AtomicBool,
-    /// Until when a denial stands: one for a token called invalid, one for all others.
-    denials: Mutex<[Option<Instant>; 2]>,
+    denials: Mutex<Denials>,
     /// With the time when each was learnt.
     kv_versions: Mutex<BTreeMap<MountPath, (KvVersion, Instant)>>,
     pub(super) kv_version_gate: tokio::sync::Mutex<()>,
@@ -184,7 +181,7 @@ impl Vault {
 
     /// Sends a request with the token. A denial is answered by one new login and one repetition: the token may have
     /// been revoked, or the role's policies may have changed since the login. If that does not help, the denial stands
-    /// for a while, so that many denied objects do not become many logins.
+    /// for a while, and ever longer, so that denied objects do not become many logins.
     async fn call(&self, request: &Request) -> Result<Answer, VaultError> {
         let held = self.token().await?;
         let answer = self.send(request, &held).await?;
@@ -198,10 +195,13 @@ impl Vault {
             Err(_) => return Ok(answer),
         };
         let answer = self.send(request, &fresh).await?;
+        let mut denials = lock(&self.inner.denials);
         if answer.is_denial() {
-            let stands = Instant::now() + DENIAL_STANDS;
-            lock(&self.inner.denials)[usize::from(answer.says("invalid token"))] = Some(stands);
+            denials.not_cured(Denial::new(answer.says("invalid token")), fresh.serial, Instant::now());
+        } else if !invalid {
+            denials.cured();
         }
+        drop(denials);
         Ok(answer)
     }
 
@@ -211,7 +211,7 @@ impl Vault {
 
     fn may_log_in_again(&self, used: &Held, invalid: bool) -> bool {
         let replaced = self.held().is_some_and(|held| held.serial != used.serial);
-        let stands = lock(&self.inner.denials)[usize::from(invalid)].is_some_and(|until| Instant::now() < until);
+        let stands = lock(&self.inner.denials).stands(Denial::new(invalid), Instant::now());
         // A token that somebody has replaced meanwhile costs no login.
         !matches!(self.inner.credentials, Credentials::Token(_)) && (replaced || !stands)
     }

@@ -69,7 +69,8 @@ pub(super) enum Body {
 }
 
 impl Server {
-    /// Sends a request when the limits allow, and reads the answer. Waiting for a place does not count for the deadline.
+    /// Sends a request when the limits allow, and reads the answer. A call that may hang waits for
+    /// its place no longer than its deadline, and then has all of it for the exchange: a write cut short is undone.
     pub(super) async fn send(&self, request: &Request, token: Option<&SecretString>) -> Result<Answer, VaultError> {
         self.send_unless(request, token, || false).await
     }
@@ -107,7 +108,10 @@ impl Server {
                 Err(_) => Err(VaultError::TimedOut { call: request.call.clone(), after: request.deadline }),
             }
         };
-        let answer = self.limits().run(&request.lane, exchange).await?;
+        let Some(answer) = self.limits().run(&request.lane, request.deadline, exchange).await else {
+            return Err(VaultError::NoTurn { call: request.call.clone(), after: request.deadline });
+        };
+        let answer = answer?;
         tracing::trace!(verb = request.call.verb, path = request.call.path, status = answer.status, "asked Vault");
         Ok(answer)
     }

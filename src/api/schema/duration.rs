@@ -20,10 +20,6 @@ fn is_duration() -> Value {
     rule(matches(DURATION), "must be a duration such as '30s', '5m' or '1h30m'")
 }
 
-fn at_least(shortest: &str) -> Schema {
-    between(shortest, "87600h")
-}
-
 fn between(shortest: &str, longest: &str) -> Schema {
     text(
         32,
@@ -79,8 +75,8 @@ fn leeway(default: u8) -> Schema {
 
 schema! {
     /// Between two passes or probes.
-    Interval => at_least("30s");
-    /// Of one pass.
+    Interval => between("30s", "87600h");
+    /// Of one pass, which holds a place that others wait for.
     Timeout => between("1s", "10m");
     /// Of a token from Vault; 0 for Vault's own.
     Ttl => whole_seconds("0s");

@@ -12,7 +12,7 @@ use super::Trouble;
 use crate::api::connection::{ConnectionAuth, VaultConnectionSpec};
 use crate::api::names::MountPath;
 use crate::api::references::CaKind;
-use crate::commands::files::Sources;
+use crate::commands::files::{Purpose, Sources};
 use crate::desired::{Lookup, Reference};
 use crate::vault::{Credentials, JwtSource, ServerSettings, VaultError};
 
@@ -162,8 +162,11 @@ fn text(
     sources: Sources<'_>,
 ) -> Result<SecretString, Trouble> {
     let reference = Reference { kind, name: name.to_owned(), key: key.to_owned() };
-    let Lookup::Found(bytes) = sources.find(namespace, &reference) else {
-        return Err(Trouble::at(field, format!("not found; {}", sources.remedy(namespace, &reference))));
+    let Lookup::Found(bytes) = sources.find(namespace, &reference, Purpose::Connection) else {
+        return Err(Trouble::at(
+            field,
+            format!("not found; {}", sources.remedy(namespace, &reference, Purpose::Connection)),
+        ));
     };
     std::str::from_utf8(bytes.expose_secret()).map(SecretString::from).map_err(|_| {
         let message = format!("the value of key '{key}' in {kind:?} {namespace}/{name} must be UTF-8 text");

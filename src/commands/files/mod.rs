@@ -10,7 +10,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-pub use lookup::Sources;
+pub use lookup::{Purpose, Sources};
 pub use resources::{Place, Resources};
 
 /// What is wrong with a file, and where.

@@ -101,9 +101,33 @@ async fn references_come_from_the_files_or_else_from_the_environment() {
     ]);
 
     environment.push(("TFC_TOKEN_TOKEN", SECRET));
+    let from = "spec.kv[0].data[0].secretKeyRef is the variable TFC_TOKEN_TOKEN";
+    run(&["plan", "-f", &folder], &environment).await.ends_with(2).says(&[from]);
+    let planned = run(&["plan", "-o", "json", "-f", &folder], &environment).await.json();
+    let origin = json!([{"field": "spec.kv[0].data[0].secretKeyRef", "variable": "TFC_TOKEN_TOKEN"}]);
+    assert_eq!(planned["bindings"][0]["fromEnvironment"], origin);
     run(&["apply", "-f", &folder], &environment).await.ends_with(0);
     let secret = case.vault.api().read(&format!("{}/kv/data/terraform/tfc-token", case.id)).await;
     assert_eq!(secret["data"], json!({"Badal_devex": SECRET}));
+}
+
+#[tokio::test]
+async fn the_settings_of_the_command_are_never_written_to_vault() {
+    let case = Case::new().await;
+    let folder = case.folder().display().to_string();
+    let own = "the settings of this command";
+    for (name, key, variable) in [("vault", "token", "VAULT_TOKEN"), ("vjo", "cluster", "VJO_CLUSTER")] {
+        let reference = format!("name: {name}, key: {key}");
+        case.write("binding.yaml", &case.binding().replace("name: tfc-token, key: token", &reference));
+        let environment =
+            [("VAULT_ADDR", case.vault.address()), ("VAULT_TOKEN", case.vault.root_token()), ("VJO_CLUSTER", "ours")];
+        let mark = case.vault.mark();
+        for command in ["plan", "apply"] {
+            let printed = run(&[command, "-f", &folder], &environment).await;
+            printed.ends_with(1).says(&["spec.kv[0].data[0].secretKeyRef: not found", variable, own]);
+        }
+        assert!(!case.writes_since(mark).iter().any(|path| path.contains("/kv/")), "{name}");
+    }
 }
 
 #[tokio::test]

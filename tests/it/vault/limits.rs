@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures::future::join_all;
-use vault_jwt_operator::vault::{Credentials, Server, ServerSettings, Vault, VaultError};
+use secrecy::SecretString;
+use vault_jwt_operator::vault::{Credentials, Deadlines, Server, ServerSettings, Vault, VaultError};
 
 use super::{error, mount, policy, settings};
 
@@ -90,6 +91,29 @@ async fn calls_that_hang_on_an_issuer_leave_the_others_their_places() {
         () = others => {}
         _ = hang => panic!("a hanging call does not end first"),
     }
+}
+
+#[tokio::test]
+async fn a_call_that_may_hang_waits_for_its_turn_no_longer_than_for_an_answer() {
+    let address = stand_in(async |_| std::future::pending().await).await;
+    let deadlines = Deadlines { call: Duration::from_millis(300), ..Deadlines::default() };
+    let server = Server::with_deadlines(settings(&address), deadlines).unwrap();
+    let secret_id = "s".into();
+    let (hanging, role_id) = (mount("a"), "r".to_owned());
+    let login = |_| {
+        let credentials = Credentials::AppRole {
+            mount: hanging.clone(),
+            role_id: role_id.clone(),
+            secret_id: SecretString::clone(&secret_id),
+        };
+        Vault::new(server.clone(), credentials)
+    };
+    let identities: Vec<Vault> = (0..8).map(login).collect();
+    let outcomes = join_all(identities.iter().map(Vault::authenticate)).await;
+    let had_no_turn = |outcome: &Result<(), VaultError>| matches!(outcome, Err(VaultError::NoTurn { .. }));
+    let without = outcomes.iter().filter(|outcome| had_no_turn(outcome)).count();
+    assert!(without >= 4, "two at a time, for 300 ms each: {outcomes:?}");
+    assert_eq!(server.requests_sent(), 8 - u64::try_from(without).unwrap(), "what had no turn is not sent");
 }
 
 #[tokio::test]

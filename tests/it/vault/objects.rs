@@ -294,3 +294,28 @@ async fn a_config_write_that_its_caller_left_goes_on_and_is_joined() {
     let writes = shared().await.requests_since(mark).iter().filter(|r| r.path == path && r.is_write()).count();
     assert_eq!(writes, 1);
 }
+
+#[tokio::test]
+async fn the_newest_of_several_config_writes_is_the_one_that_stays() {
+    let (vault, mount) = (root().await, jwt_mount().await);
+    let address = stand_in(async |_| {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        answer(200, r#"{"keys": []}"#)
+    });
+    let slow = with(empty(CONFIG_FIELDS), &[("jwks_url", Value::from(format!("{}/jwks", address.await)))]);
+    let keys = |role: &str| {
+        with(empty(CONFIG_FIELDS), &[("jwt_validation_pubkeys", json!([KEY])), ("default_role", json!(role))])
+    };
+    let (older, newest) = (keys("older"), keys("newest"));
+    let mark = shared().await.mark();
+    let patience = Duration::from_millis(50);
+    assert!(tokio::time::timeout(patience, vault.write_config(&mount, &slow)).await.is_err(), "it is on its way");
+    let (second, third) = tokio::join!(vault.write_config(&mount, &older), vault.write_config(&mount, &newest));
+    assert!(matches!(error(second), VaultError::Superseded { .. }));
+    third.unwrap();
+    let read = vault.read_config(&mount).await.unwrap().unwrap();
+    assert_eq!((&read["default_role"], &read["jwks_url"]), (&json!("newest"), &json!("")));
+    let path = format!("auth/{mount}/config");
+    let writes = shared().await.requests_since(mark).iter().filter(|r| r.path == path && r.is_write()).count();
+    assert_eq!(writes, 2, "what was superseded is not sent");
+}

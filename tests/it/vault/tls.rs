@@ -3,12 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::OnceCell;
 use vault_jwt_operator::vault::{ConnectFailure, Server, ServerSettings, TlsFailure, VaultError};
 
 use super::{error, settings, shared};
 use crate::lab::process::{Process, Scratch, free_port};
-use crate::lab::{VaultServer, servers};
+use crate::lab::{VaultServer, servers, unique};
 
 async fn private() -> &'static VaultServer {
     static PRIVATE: OnceCell<VaultServer> = OnceCell::const_new();
@@ -37,6 +38,21 @@ async fn a_private_ca_is_trusted_when_it_is_given_and_only_then() {
     both.extend(trusting(vault).ca_pem.unwrap());
     let both = ServerSettings { ca_pem: Some(both), ..settings(vault.address()) };
     assert!(Server::new(both).unwrap().health().await.is_ok(), "a bundle of two");
+}
+
+#[tokio::test]
+async fn another_ca_with_the_same_name_is_an_unknown_one_whatever_its_key() {
+    let vault = private().await;
+    let api = shared().await.api();
+    for (key_type, key_bits) in [("ec", 256), ("ec", 384), ("rsa", 2048), ("ed25519", 0)] {
+        let pki = unique("pki");
+        api.enable(&format!("mounts/{pki}"), "pki").await;
+        let same = json!({"common_name": "Vault Dev CA", "key_type": key_type, "key_bits": key_bits});
+        let (_, made) = api.post(&format!("{pki}/root/generate/internal"), &same).await;
+        let pem = made["data"]["certificate"].as_str().expect("a certificate");
+        let wrong = ServerSettings { ca_pem: Some(pem.into()), ..settings(vault.address()) };
+        assert_eq!(failure(wrong).await, TlsFailure::UnknownCa, "{key_type} {key_bits}");
+    }
 }
 
 #[tokio::test]

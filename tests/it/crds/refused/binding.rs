@@ -30,7 +30,7 @@ fn durations() -> Vec<Case> {
         ("/spec/interval", json!("-5m"), "spec.interval", DURATION),
         ("/spec/interval", json!("99999h"), "spec.interval", "must be less than or equal to '87600h'"),
         ("/spec/timeout", json!("500ms"), "spec.timeout", "must be greater than or equal to '1s'"),
-        ("/spec/timeout", json!("1h"), "spec.timeout", "must be less than or equal to '10m'"),
+        ("/spec/timeout", json!("10m1s"), "spec.timeout", "must be less than or equal to '10m'"),
         ("/spec/login/interval", json!("29s"), "spec.login.interval", "must be greater than or equal to '30s'"),
     ]
 }
