@@ -48,6 +48,11 @@ fn one(context: Context<'_>, entry: &KvSpec, field: &str, check: &mut Check<'_>)
 }
 
 fn path(entry: &KvSpec, field: &str, check: &mut Check<'_>) -> Option<KvPath> {
+    if let Some(below) = entry.path.strip_prefix(entry.mount.as_str()).and_then(|rest| rest.strip_prefix('/')) {
+        let logical = below.strip_prefix("data/").unwrap_or(below);
+        check.invalid(field, format!("must not begin with the mount '{}': write '{logical}'", entry.mount));
+        return None;
+    }
     KvPath::new(&entry.path)
         .map_err(|error| {
             let logical = entry.path.strip_prefix("data/").or_else(|| entry.path.strip_prefix("metadata/"));

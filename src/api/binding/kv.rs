@@ -11,6 +11,9 @@ use super::super::schema::KvKey;
 /// A KV entry, owned by key or as a whole.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!self.path.startsWith(self.mount + '/')")
+    .message("must not begin with `mount`; write the path below it, without 'data/'")
+    .field_path(".path"))]
 pub struct KvSpec {
     /// mount of the KV engine; version 1 or 2 is detected.
     #[schemars(with = "MountPath")]

@@ -97,6 +97,7 @@ fn each_mistake_in_a_kv_entry_is_named_at_its_field() {
     let twice = json!([item("a")[0], item("a")[0]]);
     for (field, value, at, says) in [
         ("path", json!("data/terraform-state-plugin/tfc-token"), "path", "write 'terraform-state-plugin/tfc-token'"),
+        ("path", json!("backstage/backend/data/app/token"), "path", "write 'app/token'"),
         ("path", json!("metadata/terraform-state-plugin/x"), "path", "write 'terraform-state-plugin/x'"),
         ("path", json!("terraform-state-plugin/../x"), "path", "must consist of"),
         ("path", json!("terraform-state-plugin/x/"), "path", "must not begin or end with '/'"),

@@ -87,7 +87,8 @@ async fn it_may_be_started_before_its_definitions_exist() {
     for definition in &all {
         definitions.delete(definition.metadata.name.as_deref().unwrap(), &DeleteParams::default()).await.unwrap();
     }
-    eventually(PATIENCE, "the definitions are gone", async || {
+    // The apiserver takes its time over them.
+    eventually(PATIENCE * 4, "the definitions are gone", async || {
         definitions.list(&ListParams::default()).await.ok()?.items.is_empty().then_some(())
     })
     .await

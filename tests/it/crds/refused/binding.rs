@@ -64,6 +64,7 @@ fn kv() -> Vec<Case> {
             "spec.kv[0].path",
             "KV version 2 adds that itself; write 'terraform-state-plugin/tfc-token'",
         ),
+        ("/spec/kv/0/path", json!("backstage/backend/data/a"), "spec.kv[0].path", "must not begin with `mount`"),
         ("/spec/kv/0/path", json!("metadata/a"), "spec.kv[0].path", "without 'data/' or 'metadata/'"),
         ("/spec/kv/0/path", json!("data"), "spec.kv[0].path", "must not be 'data'"),
         ("/spec/kv/0/data", json!([]), "spec.kv[0].data", "should have at least 1 items"),
