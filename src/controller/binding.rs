@@ -32,7 +32,7 @@ pub(crate) struct Pass {
     pub(crate) managed: Option<Vec<ManagedObject>>,
     pub(crate) drift: Vec<Drift>,
     pub(crate) news: Vec<News>,
-    /// The session was closed under it, because the connection has changed: it says nothing.
+    /// The session was closed under it because the connection has changed, or other bindings have: it says nothing.
     pub(crate) cut: bool,
 }
 
@@ -245,6 +245,10 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
     let leftovers = sync::records::leftovers(&managed, &desired.objects, &unknown);
     let seen =
         sync::observe(&session.vault, &session.mounts, &owner, &desired.objects, &leftovers, &mut state.memory).await;
+    if context.contest(&this, &connection) != contest {
+        // Somebody claims what was about to be deleted, or gave up what was left to them, while Vault was read.
+        return Pass { cut: true, ..Pass::default() };
+    }
     let plan = sync::plan(&desired.objects, &leftovers, &managed, &seen, &mode);
     let announced = plan.announced(&managed);
     if announced != managed
