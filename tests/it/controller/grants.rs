@@ -177,16 +177,15 @@ async fn a_pass_that_never_ends_in_time_does_not_keep_what_a_lost_grant_takes_aw
     world.apply("backend", &spec).await;
     world.ready("backend").await;
     spec["timeout"] = json!("1s");
-    let item = |n: usize| json!({"key": format!("k{n}"), "secretKeyRef": {"name": format!("missing-{n}"), "key": "k"}});
-    let entry = |n: usize| {
-        let items: Vec<Value> = (0..32).map(|m| item(n * 32 + m)).collect();
-        json!({"mount": world.kv, "path": format!("app/many-{n}"), "data": items})
-    };
-    spec["kv"].as_array_mut().unwrap().extend((0..63).map(entry));
     world.apply("backend", &spec).await;
-    world.wait("backend", "it is not ready", |binding| condition(binding, "Ready").unwrap().0 == "False").await;
-    world.grant_this(&json!({"roles": []})).await;
+    world.ready("backend").await;
+    // A pass makes more requests than one.
+    let mut connection = world.connection_spec(&world.role);
+    connection["limits"]["requestsPerSecond"] = json!(1);
+    connection["grants"][0]["roles"] = json!([]);
+    world.connect(&connection).await;
     world.eventually("the role is gone", async || world.role("backend").await.0 == 404).await;
+    world.not_ready("backend", "TimedOut").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
