@@ -61,7 +61,8 @@ pub struct VaultJwtBindingSpec {
     #[schemars(with = "Timeout")]
     #[serde(default = "default_timeout")]
     pub timeout: DurationString,
-    /// suspend stops all passes; deletion is still honoured. Leave it out in Git rather than set it to `false`.
+    /// suspend stops all passes; deletion is still honoured, and what is no longer granted is still taken away. Leave it
+    /// out in Git rather than set it to `false`.
     #[serde(default)]
     pub suspend: bool,
     /// drift says what happens to a difference: `Correct` puts it right, `Report` only says so.

@@ -21,7 +21,7 @@ pub struct RunArgs {
     /// What is logged, as for tracing's EnvFilter
     #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
     pub log_filter: String,
-    /// How many bindings are worked on at a time
+    /// How many bindings of one connection are worked on at a time
     #[arg(long, env = "VJO_CONCURRENCY", default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::conditions::{self, Phase};
 use super::connections::Session;
@@ -14,7 +15,7 @@ use super::events::News;
 use super::index::BindingRef;
 use super::outcome::{Class, Issue, Outcome};
 use super::{cluster, deletion, news, pace, status};
-use crate::api::binding::DriftMode;
+use crate::api::binding::{DeletionPolicy, DriftMode};
 use crate::api::conditions::{Condition, ConditionType, Reason};
 use crate::api::status::{Drift, ManagedObject, ObjectKind};
 use crate::api::{FINALIZER, VaultJwtBinding};
@@ -46,18 +47,45 @@ impl Pass {
 
 /// Reconciles one binding.
 pub(crate) async fn reconcile(binding: Arc<VaultJwtBinding>, context: Arc<Context>) -> Action {
-    if context.is_broken(&BindingRef::from_obj(binding.as_ref())) {
+    let this = BindingRef::from_obj(binding.as_ref());
+    if context.is_broken(&this) {
         return Action::await_change();
     }
+    let _place = place(&binding, &context).await;
+    // It may have changed while it waited.
+    let Some(binding) = context.bindings.get(&this) else { return Action::await_change() };
     let mut state = context.take_state(&binding);
     let action = look(&binding, &context, &mut state).await;
     context.put_state(&binding, state);
     action
 }
 
-/// Says of a binding that a pass over it ended in a panic. What that pass knew is lost, and looked up again.
+/// A place among the passes of the binding's connection: each Vault has its own, so that a slow one delays no binding of
+/// another. What needs no Vault needs no place.
+async fn place(binding: &VaultJwtBinding, context: &Context) -> Option<OwnedSemaphorePermit> {
+    let deleting = binding.metadata.deletion_timestamp.is_some();
+    if deleting && binding.spec.deletion_policy == DeletionPolicy::Orphan {
+        return None;
+    }
+    let live = context.connections.get(&binding.spec.connection_ref.name)?.ok()?;
+    if live.trouble().is_some() {
+        return None;
+    }
+    live.place().await
+}
+
+/// Says of a binding that a pass over it ended in a panic. What that pass knew is lost, and looked up again: it may have
+/// recorded what it was about to make, which the store does not have yet.
 pub(crate) async fn report_panic(binding: &VaultJwtBinding, context: &Context) {
     let mut state = context.take_state(binding);
+    match cluster::get_raw::<VaultJwtBinding>(&context.operator.client, &binding.metadata).await {
+        Ok(Some(object)) => match serde_json::from_value(object.data["status"].clone()) {
+            Ok(status) => state.wrote(status, object.metadata.resource_version),
+            Err(_) if object.data["status"].is_null() => {}
+            Err(_) => return,
+        },
+        Ok(None) | Err(_) => return,
+    }
     let issue = Issue::new(
         Class::Unavailable,
         ConditionType::Synced,
@@ -71,17 +99,21 @@ pub(crate) async fn report_panic(binding: &VaultJwtBinding, context: &Context) {
 
 async fn look(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState) -> Action {
     let deleting = binding.metadata.deletion_timestamp.is_some();
-    if (deleting || !binding.spec.suspend) && !context.has_looked_at(&binding.spec.connection_ref.name) {
+    let ungranted = deletion::ungranted(binding, context, &state.status.managed_objects);
+    let idle = binding.spec.suspend && !deleting && ungranted.is_empty();
+    if !idle && !context.has_looked_at(&binding.spec.connection_ref.name) {
         // After a start the connection's own pass comes first, and asks for this one when it is done.
         return Action::requeue(pace::jitter(Duration::from_secs(5)));
     }
     if deleting {
         return deletion::look(binding, context, state).await;
     }
+    let withdrawn =
+        if ungranted.is_empty() { Ok(()) } else { deletion::withdraw(binding, context, state, &ungranted).await };
     if binding.spec.suspend {
-        status::write(binding, context, state, &Phase::Suspended, None).await;
-        return Action::await_change();
+        return rest(binding, context, state, withdrawn.err().unwrap_or_default()).await;
     }
+    // What could not be withdrawn is tried again by the pass, which says why it fails.
     if !binding.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
         && let Err(error) = cluster::add_finalizer(&context.operator.client, binding).await
     {
@@ -96,12 +128,29 @@ async fn look(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
     finish(binding, context, state, pass, before.as_ref()).await
 }
 
+/// Says that a binding is suspended.
+async fn rest(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState, outcome: Outcome) -> Action {
+    state.failures = if outcome.wants_retry() { state.failures.saturating_add(1) } else { 0 };
+    let action = if outcome.issues.is_empty() {
+        Action::await_change()
+    } else {
+        Action::requeue(pace::next(&outcome, Duration::from_secs(120), state.failures))
+    };
+    status::write(binding, context, state, &Phase::Suspended(outcome), None).await;
+    action
+}
+
 /// How long a pass waits for a config write, which goes on by itself behind it.
 const CONFIG_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a pass may take.
 pub(crate) fn limit(binding: &VaultJwtBinding) -> Duration {
-    binding.spec.timeout.parse().unwrap_or(Duration::from_secs(30)).max(Duration::from_secs(1))
+    binding
+        .spec
+        .timeout
+        .parse()
+        .unwrap_or(Duration::from_secs(30))
+        .clamp(Duration::from_secs(1), Duration::from_secs(600))
 }
 
 /// A pass within its `spec.timeout`.
@@ -137,7 +186,7 @@ async fn finish(
         context.doubt(&binding.spec.connection_ref.name);
     }
     let phase = Phase::Ended(outcome);
-    let written = status::write(binding, context, state, &phase, Some((managed, drift))).await;
+    let written = status::write(binding, context, state, &phase, managed.map(|managed| (managed, drift))).await;
     let after = conditions::find(&state.status.conditions, ConditionType::Ready);
     let about = binding.object_ref(&());
     for news in news.into_iter().chain(news::transition(before, after)) {
@@ -159,17 +208,7 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
         return Pass::ended(connection_missing(binding));
     };
     let references = desired::references(&binding.spec);
-    let references = match cluster::resolve(&context.operator.client, &namespace, references).await {
-        Ok(references) => references,
-        Err(error) => {
-            return Pass::ended(Issue::new(
-                Class::Unavailable,
-                ConditionType::ResolvedRefs,
-                Reason::ReferenceNotFound,
-                error.to_string(),
-            ));
-        }
-    };
+    let references = cluster::resolve(&context.operator.client, &namespace, references).await;
     let labels = context.labels_of(&namespace);
     let granted = Granted::select(&connection.spec.grants, &namespace, &labels);
     let mut desired = desired::desired(&binding.spec, &references, &granted);

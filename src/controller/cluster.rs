@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
+use futures::StreamExt;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
@@ -19,6 +20,8 @@ use crate::api::{FINALIZER, VaultJwtBinding};
 use crate::desired::{Lookup, Reference, References};
 
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Referenced objects that are read at once for one binding.
+const READS: usize = 8;
 /// The field manager of the status; the finalizer is not a field that can be applied.
 const MANAGER: &str = "vault-jwt-operator";
 
@@ -82,41 +85,33 @@ async fn data(client: &Client, kind: CaKind, namespace: &str, name: &str) -> Res
 }
 
 /// One key of a Secret or `ConfigMap`.
-pub(crate) async fn value(
-    client: &Client,
-    kind: CaKind,
-    namespace: &str,
-    name: &str,
-    key: &str,
-) -> Result<Lookup, ClusterError> {
-    Ok(match data(client, kind, namespace, name).await? {
-        None => Lookup::NoObject,
-        Some(mut data) => data.remove(key).map_or(Lookup::NoKey, Lookup::Found),
-    })
+pub(crate) async fn value(client: &Client, kind: CaKind, namespace: &str, name: &str, key: &str) -> Lookup {
+    match data(client, kind, namespace, name).await {
+        Err(error) => Lookup::Unreadable(error.to_string()),
+        Ok(None) => Lookup::NoObject,
+        Ok(Some(mut data)) => data.remove(key).map_or(Lookup::NoKey, Lookup::Found),
+    }
 }
 
-/// Looks up references in one namespace, reading each object once.
-pub(crate) async fn resolve(
-    client: &Client,
-    namespace: &str,
-    references: BTreeSet<Reference>,
-) -> Result<References, ClusterError> {
-    let mut found = References::new();
-    let mut current: Option<(CaKind, String, Option<Data>)> = None;
-    // Sorted by kind and name, so that the keys of one object follow each other.
+/// Looks up references in one namespace, reading each object once. One that cannot be read hides no other.
+pub(crate) async fn resolve(client: &Client, namespace: &str, references: BTreeSet<Reference>) -> References {
+    let mut objects: BTreeMap<(CaKind, String), Vec<Reference>> = BTreeMap::new();
     for reference in references {
-        let same = current.as_ref().is_some_and(|(kind, name, _)| *kind == reference.kind && *name == reference.name);
-        if !same {
-            let data = data(client, reference.kind, namespace, &reference.name).await?;
-            current = Some((reference.kind, reference.name.clone(), data));
-        }
-        let lookup = match current.as_ref().and_then(|(_, _, data)| data.as_ref()) {
-            None => Lookup::NoObject,
-            Some(data) => data.get(&reference.key).cloned().map_or(Lookup::NoKey, Lookup::Found),
-        };
-        found.insert(reference, lookup);
+        objects.entry((reference.kind, reference.name.clone())).or_default().push(reference);
     }
-    Ok(found)
+    let reads = objects.into_iter().map(|((kind, name), references)| async move {
+        let data = data(client, kind, namespace, &name).await.map_err(|error| error.to_string());
+        let lookup = move |reference: Reference| {
+            let lookup = match &data {
+                Err(why) => Lookup::Unreadable(why.clone()),
+                Ok(None) => Lookup::NoObject,
+                Ok(Some(data)) => data.get(&reference.key).cloned().map_or(Lookup::NoKey, Lookup::Found),
+            };
+            (reference, lookup)
+        };
+        references.into_iter().map(lookup).collect::<Vec<_>>()
+    });
+    futures::stream::iter(reads).buffer_unordered(READS).flat_map(futures::stream::iter).collect().await
 }
 
 /// Requests a token of a ServiceAccount for an audience.
@@ -218,4 +213,25 @@ async fn patch_metadata(
         .map_err(|error| ClusterError::Api(what, Box::new(kube::Error::SerdeError(error))))?;
     call(what, api.patch(&binding.name_any(), &PatchParams::default(), &Patch::Json::<()>(patch))).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::stand_in::ApiServer;
+
+    #[tokio::test]
+    async fn one_secret_that_cannot_be_read_hides_no_other() {
+        let apiserver = ApiServer::start().await;
+        let path = |name: &str| format!("/api/v1/namespaces/ns/secrets/{name}");
+        apiserver.answer(&path("a"), 500, &json!({"kind": "Status", "code": 500, "message": "etcd is away"}));
+        apiserver.answer(&path("b"), 200, &json!({"kind": "Secret", "metadata": {"name": "b"}, "data": {"k": "dg=="}}));
+        let reference = |name: &str, key: &str| Reference { kind: CaKind::Secret, name: name.into(), key: key.into() };
+        let all = [reference("a", "k"), reference("b", "k"), reference("b", "other")];
+        let found = resolve(&apiserver.client(), "ns", all.clone().into()).await;
+        assert!(matches!(&found[&all[0]], Lookup::Unreadable(why) if why.contains("refused to read")));
+        assert!(matches!(found[&all[1]], Lookup::Found(_)));
+        assert!(matches!(found[&all[2]], Lookup::NoKey));
+        assert_eq!(apiserver.requests.lock().unwrap().len(), 2, "each object is read once");
+    }
 }

@@ -17,8 +17,8 @@ pub(crate) enum Phase {
     Started,
     /// A pass ended.
     Ended(Outcome),
-    /// `suspend: true`.
-    Suspended,
+    /// `suspend: true`; and what keeps from being deleted that is no longer granted.
+    Suspended(Outcome),
     /// The object is being deleted, and something holds it up.
     Deleting(Outcome),
 }
@@ -47,7 +47,7 @@ pub(crate) fn drafts(phase: &Phase, parts: &[(ConditionType, &str)], success: &s
     use ConditionStatus::{False, True, Unknown};
     let pending = |type_| Draft::new(type_, Unknown, Reason::Pending, "Not looked at in this pass");
     let mut drafts: Vec<Draft> = match phase {
-        Phase::Started | Phase::Suspended => parts.iter().map(|(type_, _)| pending(*type_)).collect(),
+        Phase::Started | Phase::Suspended(_) => parts.iter().map(|(type_, _)| pending(*type_)).collect(),
         Phase::Ended(outcome) | Phase::Deleting(outcome) => parts
             .iter()
             .map(|(type_, fine)| {
@@ -70,12 +70,13 @@ pub(crate) fn drafts(phase: &Phase, parts: &[(ConditionType, &str)], success: &s
                 "The first pass is under way",
             ));
         }
-        Phase::Suspended => drafts.push(Draft::new(
-            ConditionType::Ready,
-            False,
-            Reason::Suspended,
-            "Suspended: Vault is neither compared nor written; remove `suspend` to go on",
-        )),
+        Phase::Suspended(outcome) => {
+            let mut message = "Suspended: Vault is neither compared nor written; remove `suspend` to go on".to_owned();
+            if let Some(worst) = outcome.worst() {
+                message = format!("{message}. What is no longer granted is not deleted yet: {}", worst.message);
+            }
+            drafts.push(Draft::new(ConditionType::Ready, False, Reason::Suspended, message));
+        }
         Phase::Ended(outcome) | Phase::Deleting(outcome) => match outcome.worst() {
             None => drafts.push(Draft::new(ConditionType::Ready, True, Reason::Succeeded, success)),
             Some(worst) => {
@@ -213,7 +214,7 @@ mod tests {
         use ConditionStatus::{False, True, Unknown};
         let rows = [
             (Phase::Started, Some(Unknown), Some(True), None),
-            (Phase::Suspended, Some(False), None, None),
+            (Phase::Suspended(Outcome::default()), Some(False), None, None),
             (ended(vec![]), Some(True), None, None),
             (ended(vec![issue(Class::Unavailable, "a")]), Some(False), Some(True), None),
             (ended(vec![issue(Class::Unavailable, "a"), issue(Class::Rejected, "b")]), Some(False), None, Some(True)),
@@ -229,7 +230,7 @@ mod tests {
             assert_eq!(status(&conditions, ConditionType::Ready), ready, "{phase:?}");
             assert_eq!(status(&conditions, ConditionType::Reconciling), reconciling, "{phase:?}");
             assert_eq!(status(&conditions, ConditionType::Stalled), stalled, "{phase:?}");
-            let settled = ready == Some(True) || stalled.is_some() || phase == Phase::Suspended;
+            let settled = ready == Some(True) || stalled.is_some() || matches!(phase, Phase::Suspended(_));
             assert_eq!(observed(&conditions, 3, 2), if settled { 3 } else { 2 }, "{phase:?}");
         }
     }

@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
 use super::conditions::{self, Phase};
+use super::connections::{Connection, Opening};
 use super::context::Context;
 use super::outcome::{Class, Issue, Outcome};
 use super::{cluster, pace};
@@ -30,12 +31,13 @@ pub(crate) async fn reconcile(connection: Arc<VaultConnection>, context: Arc<Con
     let mut renew_at = None;
     let opened = context.connections.open(&name, &connection.spec, &context.operator).await;
     let changed = match opened {
-        Ok(live) => {
-            let fresh = !context.has_seen(&connection);
-            let result = look(&live).await;
+        Ok(Opening { live, new, unseen }) => {
+            let fresh = !context.has_seen(&connection) || new;
+            let result = look(&live, &connection, &context).await;
             renew_at = live.shared().and_then(|session| session.vault.renew_at());
             let issue = result.err();
             outcome.issues.extend(issue.clone());
+            outcome.issues.extend(unseen);
             if live.shared().is_none() {
                 // Each binding logs in as its own ServiceAccount, and says for itself how that went.
                 outcome.unknown.push(ConditionType::Authenticated);
@@ -56,14 +58,15 @@ pub(crate) async fn reconcile(connection: Arc<VaultConnection>, context: Arc<Con
     if changed {
         context.trigger_users_of(&name);
     }
-    let renew = renew_at.map(|at: Instant| at.saturating_duration_since(Instant::now()).max(Duration::from_secs(1)));
-    Action::requeue(renew.map_or(wait, |renew| renew.min(wait)))
+    // A time that is past was tried, and did not help.
+    let renew = renew_at.and_then(|at: Instant| at.checked_duration_since(Instant::now()));
+    Action::requeue(renew.map_or(wait, |renew| renew.max(Duration::from_secs(1)).min(wait)))
 }
 
 /// Whether Vault is there and lets the operator in.
-async fn look(live: &super::connections::Connection) -> Result<(), Issue> {
+async fn look(live: &Connection, connection: &VaultConnection, context: &Context) -> Result<(), Issue> {
     let health = live.server.health().await.map_err(|error| Issue::of_vault(&error, ConditionType::Reachable))?;
-    live.set_cluster_id(health.cluster_id.clone());
+    context.remember_cluster_id(connection, health.cluster_id.clone());
     let unavailable =
         |reason, message: &str| Err(Issue::new(Class::Unavailable, ConditionType::Reachable, reason, message));
     if !health.initialized {

@@ -36,6 +36,8 @@ struct ConnectionState {
     generation: Option<i64>,
     failures: u32,
     status: Option<ConnectionStatus>,
+    /// Vault's own id, as it was last told.
+    cluster_id: Option<String>,
 }
 
 /// What the reconcilers share.
@@ -177,7 +179,12 @@ impl Context {
 
     /// Whether two connections lead to the same Vault: by its own id, where both know it, or by the address.
     fn same_vault(&self, one: &VaultConnection, other: &VaultConnection) -> bool {
-        let id = |of: &VaultConnection| self.connections.get(&of.name_any())?.ok()?.cluster_id();
+        let id = |of: &VaultConnection| {
+            lock(&self.connection_states)
+                .0
+                .get(&of.uid().unwrap_or_default())
+                .and_then(|state| state.cluster_id.clone())
+        };
         let at = |of: &VaultConnection| of.spec.address.trim_end_matches('/').to_ascii_lowercase();
         let namespace =
             |of: &VaultConnection| of.spec.vault_namespace.as_deref().unwrap_or_default().trim_matches('/').to_owned();
@@ -225,6 +232,14 @@ impl Context {
         states.0.entry(connection.uid().unwrap_or_default()).or_default().status = Some(status);
     }
 
+    /// Keeps what tells this Vault from others, whatever its address, also for when it is away.
+    pub(crate) fn remember_cluster_id(&self, connection: &VaultConnection, id: Option<String>) {
+        if id.is_some() {
+            let mut states = lock(&self.connection_states);
+            states.0.entry(connection.uid().unwrap_or_default()).or_default().cluster_id = id;
+        }
+    }
+
     pub(crate) fn forget_connection(&self, connection: &VaultConnection) {
         lock(&self.connection_states).0.remove(&connection.uid().unwrap_or_default());
     }
@@ -240,4 +255,88 @@ impl BindingState {
 
 fn unobserved() -> BindingStatus {
     BindingStatus { observed_generation: -1, ..BindingStatus::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::reflector;
+    use kube::runtime::watcher::Event;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::conditions::{ConditionType, Reason};
+    use crate::controller::binding::report_panic;
+    use crate::controller::outcome::{Class, Issue};
+    use crate::controller::stand_in::ApiServer;
+
+    fn context(apiserver: &ApiServer, bindings: &[VaultJwtBinding]) -> Context {
+        let (store, mut writer) = reflector::store();
+        for binding in bindings {
+            writer.apply_watcher_event(&Event::Apply(binding.clone()));
+        }
+        let client = apiserver.client();
+        Context {
+            operator: Operator { client: client.clone(), service_account: None, concurrency: 1 },
+            cluster: "c".to_owned(),
+            events: Events::new(client),
+            connections: Connections::default(),
+            bindings: store,
+            vault_connections: reflector::store().0,
+            namespaces: reflector::store().0,
+            binding_queue: Queue::new().0,
+            connection_queue: Queue::new().0,
+            index: Mutex::default(),
+            broken: Mutex::default(),
+            states: Mutex::default(),
+            connection_states: Mutex::default(),
+        }
+    }
+
+    fn connection(name: &str, address: &str) -> VaultConnection {
+        serde_json::from_value(json!({
+            "apiVersion": "vault.badal.io/v1alpha1", "kind": "VaultConnection", "metadata": {"name": name, "uid": name},
+            "spec": {"address": address, "auth": {"kubernetes": {"role": "r"}}},
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn two_names_of_one_vault_stay_one_while_it_is_away() {
+        let context = context(&ApiServer::start().await, &[]);
+        let (one, other) = (connection("one", "http://vault:8200"), connection("other", "http://10.0.0.1:8200"));
+        assert!(!context.same_vault(&one, &other));
+        context.remember_cluster_id(&one, Some("id".into()));
+        context.remember_cluster_id(&other, Some("id".into()));
+        assert!(context.same_vault(&one, &other));
+        context.remember_cluster_id(&other, None);
+        let away = Issue::new(Class::Waiting, ConditionType::Authenticated, Reason::ReferenceNotFound, "");
+        context.connections.fail("other", away).await;
+        assert!(context.same_vault(&one, &other));
+    }
+
+    #[tokio::test]
+    async fn a_panic_leaves_the_record_of_what_is_owned() {
+        let raw = |version: &str, status: Value| {
+            json!({
+                "apiVersion": "vault.badal.io/v1alpha1", "kind": "VaultJwtBinding",
+                "metadata": {"name": "b", "namespace": "ns", "uid": "u", "resourceVersion": version, "generation": 1},
+                "spec": {"connectionRef": {"name": "main"}, "auth": {"mount": "jwt"}},
+                "status": status,
+            })
+        };
+        let path = "/apis/vault.badal.io/v1alpha1/namespaces/ns/vaultjwtbindings/b";
+        let record = json!([{"kind": "Role", "path": "jwt/r", "state": "Pending"}]);
+        let apiserver = ApiServer::start().await;
+        apiserver.answer(path, 200, &raw("2", json!({"managedObjects": record})));
+        apiserver.answer(&format!("{path}/status"), 200, &raw("3", Value::Null));
+        // The store has not seen what the pass announced before it panicked.
+        let binding: VaultJwtBinding = serde_json::from_value(raw("1", Value::Null)).unwrap();
+        let context = context(&apiserver, std::slice::from_ref(&binding));
+        report_panic(&binding, &context).await;
+        let requests = apiserver.requests.lock().unwrap();
+        let (method, _, patch) = requests.last().unwrap();
+        assert_eq!((method.as_str(), &patch["status"]["managedObjects"]), ("PATCH", &record));
+        assert!(patch["status"]["conditions"].to_string().contains("InternalError"));
+        assert_eq!(context.take_state(&binding).status.managed_objects.len(), 1, "nor does the next pass forget it");
+    }
 }

@@ -16,6 +16,8 @@ mod news;
 mod outcome;
 mod pace;
 mod queue;
+#[cfg(test)]
+mod stand_in;
 mod status;
 mod undecodable;
 mod watch;
@@ -45,7 +47,7 @@ pub struct Settings {
     pub service_account: Option<(String, String)>,
     /// Names this cluster in ownership markers; by default the uid of `kube-system`.
     pub cluster: Option<String>,
-    /// Passes over bindings at once.
+    /// Passes over the bindings of one connection at once.
     pub concurrency: u16,
 }
 
@@ -90,7 +92,11 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()> + Send) 
     let (binding_queue, binding_requests) = Queue::new();
     let (connection_queue, connection_requests) = Queue::new();
     let context = Arc::new(Context {
-        operator: Operator { client: client.clone(), service_account: settings.service_account },
+        operator: Operator {
+            client: client.clone(),
+            service_account: settings.service_account,
+            concurrency: settings.concurrency,
+        },
         cluster,
         events: Events::new(client.clone()),
         connections: Connections::default(),
@@ -129,7 +135,8 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()> + Send) 
             context.clone(),
             vault_connections.clone(),
             connection_requests,
-            kube::runtime::Config::default().concurrency(16),
+            // Few, and each with deadlines of its own: none waits for another.
+            kube::runtime::Config::default(),
         )
         .for_each(|result| async { ended(result) });
         let bindings = applier(
@@ -145,7 +152,8 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()> + Send) 
             context.clone(),
             bindings.clone(),
             binding_requests,
-            kube::runtime::Config::default().concurrency(settings.concurrency.max(1)),
+            // Unbounded here: each connection bounds the passes over its own bindings.
+            kube::runtime::Config::default(),
         )
         .for_each(|result| async { ended(result) });
         futures::future::join(connections, bindings).await;

@@ -18,10 +18,10 @@ const PARTS: [(ConditionType, &str); 3] = [
 /// Drift entries that are kept; more say no more.
 const DRIFT: usize = 64;
 
-/// What a pass knows of Vault: what is owned, where it got that far, and what differs.
-type Known = (Option<Vec<ManagedObject>>, Vec<Drift>);
+/// What a pass knows of Vault: what is owned, and what differs.
+type Known = (Vec<ManagedObject>, Vec<Drift>);
 
-/// Writes the status of a phase; says whether it stands.
+/// Writes the status of a phase; says whether it stands. What the pass did not get to know stays as it is.
 pub(crate) async fn write(
     binding: &VaultJwtBinding,
     context: &Context,
@@ -34,11 +34,16 @@ pub(crate) async fn write(
     drafts.push(login(binding));
     let before = &state.status;
     let conditions = conditions::merge(&before.conditions, drafts, generation, conditions::now());
-    let (managed, drift) = known.unwrap_or_else(|| (None, before.drift.clone()));
+    let (managed_objects, drift) = known.unwrap_or_else(|| (before.managed_objects.clone(), before.drift.clone()));
+    // Handled is what was looked at to the end.
+    let handled = match phase {
+        Phase::Ended(_) | Phase::Deleting(_) => binding.annotations().get(REQUESTED_AT).cloned(),
+        Phase::Started | Phase::Suspended(_) => before.last_handled_reconcile_at.clone(),
+    };
     let status = BindingStatus {
         observed_generation: conditions::observed(&conditions, generation, before.observed_generation),
-        last_handled_reconcile_at: binding.annotations().get(REQUESTED_AT).cloned(),
-        managed_objects: managed.unwrap_or_else(|| before.managed_objects.clone()),
+        last_handled_reconcile_at: handled,
+        managed_objects,
         drift: drift.into_iter().take(DRIFT).collect(),
         login: before.login.clone(),
         conditions,
@@ -61,7 +66,7 @@ pub(crate) async fn announce(
         return put(binding, context, state, status).await;
     }
     let drift = state.status.drift.clone();
-    write(binding, context, state, &Phase::Started, Some((Some(managed), drift))).await
+    write(binding, context, state, &Phase::Started, Some((managed, drift))).await
 }
 
 async fn put(binding: &VaultJwtBinding, context: &Context, state: &mut BindingState, status: BindingStatus) -> bool {

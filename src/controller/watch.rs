@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use super::context::Context;
 use super::index::BindingRef;
-use super::undecodable;
+use super::undecodable::{self, Salvaged};
 use crate::api::connection::ConnectionAuth;
 use crate::api::references::CaKind;
 use crate::api::{REQUESTED_AT, VaultConnection, VaultJwtBinding};
@@ -80,6 +80,17 @@ fn decoded<K: Resource<DynamicType = ()> + Clone>(
     })
 }
 
+fn whole(event: Event<DeserializeGuard<Salvaged>>) -> Event<DeserializeGuard<VaultJwtBinding>> {
+    let binding = |guard: DeserializeGuard<Salvaged>| DeserializeGuard(guard.0.map(|salvaged| salvaged.0));
+    match event {
+        Event::Apply(guard) => Event::Apply(binding(guard)),
+        Event::InitApply(guard) => Event::InitApply(binding(guard)),
+        Event::Delete(guard) => Event::Delete(binding(guard)),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+    }
+}
+
 fn name_of<K: Resource<DynamicType = ()>>(invalid: &InvalidObject) -> ObjectRef<K> {
     let name = ObjectRef::new(invalid.metadata.name.as_deref().unwrap_or_default());
     match &invalid.metadata.namespace {
@@ -90,13 +101,14 @@ fn name_of<K: Resource<DynamicType = ()>>(invalid: &InvalidObject) -> ObjectRef<
 
 /// Watches bindings.
 pub(crate) async fn bindings(client: Client, mut writer: Writer<VaultJwtBinding>, context: Arc<Context>) {
-    let api = Api::<DeserializeGuard<VaultJwtBinding>>::all(client.clone());
+    let api = Api::<DeserializeGuard<Salvaged>>::all(client.clone());
     let store = context.bindings.clone();
     let known = |invalid: &InvalidObject| store.get(&name_of(invalid)).map(|last| last.as_ref().clone());
     let mut present: HashSet<BindingRef> = HashSet::new();
     // What a list brings is in the store only when the list is whole.
     let mut listed: Vec<BindingRef> = Vec::new();
     events(api, |event| {
+        let event = whole(event);
         let reported = |invalid: InvalidObject| {
             context.set_broken(name_of(&invalid), true);
             undecodable::report::<VaultJwtBinding>(&client, invalid);
@@ -205,7 +217,10 @@ pub(crate) async fn namespaces(
                 }
             }
             Event::Delete(namespace) => {
-                labels.remove(&namespace.name_any());
+                let name = namespace.name_any();
+                labels.remove(&name);
+                let context = context.clone();
+                tokio::spawn(async move { context.connections.forget_namespace(&name).await });
             }
             Event::Init | Event::InitDone => {}
         }

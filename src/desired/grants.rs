@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use crate::api::binding::{Capability, RuleSpec};
 use crate::api::connection::{AuthMountGrant, Grant, KvGrant, NamespaceSelection, RuleGrant};
 use crate::api::names::{KvPath, MountPath};
+use crate::api::status::ObjectKind;
 
+use super::ObjectId;
 use super::issuer_url::IssuerUrl;
 use super::rule_path::RulePath;
 
@@ -31,6 +33,23 @@ impl<'a> Granted<'a> {
     #[must_use]
     pub fn unrestricted() -> Self {
         Self { grants: None, namespace: String::new() }
+    }
+
+    /// Whether a grant allows an object of this name, whatever is in it. Mounts and their configs are not asked about.
+    #[must_use]
+    pub fn allows_name(&self, id: &ObjectId) -> bool {
+        let allows = |grant: &Grant| match id.kind {
+            ObjectKind::AuthMount | ObjectKind::JwtConfig => true,
+            ObjectKind::Policy => any_name(&grant.policies, &id.path),
+            ObjectKind::Role => id.path.rsplit_once('/').is_some_and(|(mount, name)| {
+                grant.auth_mounts.iter().any(|granted| granted.path == mount) && any_name(&grant.roles, name)
+            }),
+            ObjectKind::Kv => grant.kv.iter().any(|granted| {
+                let path = id.path.strip_prefix(&granted.mount).and_then(|rest| rest.strip_prefix('/'));
+                path.is_some_and(|path| any_name(&granted.paths, path))
+            }),
+        };
+        self.grants.as_ref().is_none_or(|grants| grants.iter().any(|grant| allows(grant)))
     }
 
     /// The field and the message of each demand that keeps `demands` from being allowed, by the grant that comes

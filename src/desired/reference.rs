@@ -31,6 +31,8 @@ pub enum Lookup {
     NoObject,
     /// The object is there, the key is not.
     NoKey,
+    /// It could not be looked up, for this reason.
+    Unreadable(String),
 }
 
 /// The result of each look-up. One that is missing here counts as [`Lookup::NoObject`].
@@ -108,6 +110,11 @@ impl Reference {
             }
             Some(Lookup::NoKey) => {
                 let message = format!("{object} has no key '{}': add it, or name another key", self.key);
+                check.problem(ProblemKind::ReferenceNotFound, field, message);
+                None
+            }
+            Some(Lookup::Unreadable(why)) => {
+                let message = format!("{object} could not be read: {why}");
                 check.problem(ProblemKind::ReferenceNotFound, field, message);
                 None
             }

@@ -132,6 +132,7 @@ fn values_are_waited_for_and_refused_when_vault_could_not_hold_them() {
     for (lookup, kind, field, says) in [
         (Lookup::NoObject, ProblemKind::ReferenceNotFound, field, "Secret 'tfc-token' does not exist"),
         (Lookup::NoKey, ProblemKind::ReferenceNotFound, field, "Secret 'tfc-token' has no key 'token'"),
+        (Lookup::Unreadable("no".into()), ProblemKind::ReferenceNotFound, field, "'tfc-token' could not be read: no"),
         (found(vec![0xff]), ProblemKind::ReferenceInvalid, field, "key 'token' in Secret 'tfc-token' must be UTF-8"),
         (found(vec![b'x'; 1 << 20]), ProblemKind::ReferenceInvalid, "spec.kv[0].data", "at most 1000000"),
         // Short as it is, it grows sixfold in JSON.

@@ -60,7 +60,7 @@ async fn what_is_renamed_or_taken_out_is_cleaned_up() {
     assert_eq!(world.vault.get(&format!("auth/{}/role/{new}", world.mount)).await.0, 404);
     assert_eq!(world.vault.get(&format!("sys/policies/acl/{new}")).await.0, 404);
     assert_eq!(world.vault.get(&format!("{}/metadata/app/moved/deeper", world.kv)).await.0, 404);
-    let released = world.events("backend", "Released").await.join("\n");
+    let released = world.events_soon("backend", "Released").await.join("\n");
     assert!(released.contains("JwtConfig") && released.contains("cannot delete"), "{released}");
 }
 
@@ -136,7 +136,9 @@ async fn nothing_happens_while_it_is_suspended_but_deletion_does() {
     assert_eq!((condition(&binding, "Stalled"), condition(&binding, "Reconciling")), (None, None));
     let mark = world.lab.vault_server.mark();
     world.secret("tfc-token", &json!({"token": "s3cr3t-new"})).await;
-    world.nudge("backend").await;
+    spec["interval"] = json!("2h");
+    world.apply("backend", &spec).await;
+    world.judged("backend").await;
     assert_eq!(world.role("backend").await.1["bound_subject"], "backstage-backend");
     let requests = world.lab.vault_server.requests_since(mark);
     let ours = |path: &str| path.contains(&world.mount) || path.contains(&world.kv) || path.contains(&world.prefix);

@@ -1,5 +1,6 @@
 //! A door in front of Vault that a test can shut, or hang another house behind.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
@@ -14,12 +15,15 @@ pub(crate) enum Behind {
     Nothing,
     /// A page, as a login portal answers everything with.
     Page,
+    /// Connections stand, and nothing is ever answered.
+    Silence,
 }
 
 pub(crate) struct Gate {
     address: String,
     behind: Arc<Mutex<Behind>>,
     open: Arc<Mutex<JoinSet<()>>>,
+    knocks: Arc<AtomicUsize>,
     listener: JoinHandle<()>,
 }
 
@@ -30,18 +34,25 @@ impl Gate {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let vault = vault.trim_start_matches("http://").to_owned();
         let (behind, open) = (Arc::new(Mutex::new(Behind::Vault)), Arc::new(Mutex::new(JoinSet::new())));
-        let (what, connections) = (behind.clone(), open.clone());
+        let knocks = Arc::<AtomicUsize>::default();
+        let (what, connections, count) = (behind.clone(), open.clone(), knocks.clone());
         let listener = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
                 let behind = *what.lock().unwrap();
                 connections.lock().unwrap().spawn(serve(stream, behind, vault.clone()));
             }
         });
-        Self { address, behind, open, listener }
+        Self { address, behind, open, knocks, listener }
     }
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Connections that were made to it.
+    pub(crate) fn knocks(&self) -> usize {
+        self.knocks.load(Ordering::SeqCst)
     }
 
     /// Changes what is behind it; connections that stand are cut.
@@ -60,6 +71,7 @@ impl Drop for Gate {
 async fn serve(mut stream: TcpStream, behind: Behind, vault: String) {
     match behind {
         Behind::Nothing => {}
+        Behind::Silence => std::future::pending().await,
         Behind::Vault => {
             if let Ok(mut vault) = TcpStream::connect(vault).await {
                 let _ = copy_bidirectional(&mut stream, &mut vault).await;

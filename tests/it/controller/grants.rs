@@ -3,7 +3,8 @@
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use vault_jwt_operator::api::VaultConnection;
+use vault_jwt_operator::api::status::ObjectKind;
+use vault_jwt_operator::api::{VaultConnection, VaultJwtBinding};
 
 use super::scenario::{Scenario, condition, message};
 
@@ -139,6 +140,52 @@ async fn a_broken_spec_does_not_outlive_the_grant() {
     world.grant_this(&json!({"rawPolicies": true, "policies": []})).await;
     world.wait("backend", "the policy is gone", |binding| message(binding, "Accepted").contains("'policies'")).await;
     assert_eq!(world.gone_of().await, [false, false, true, false]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_binding_does_not_keep_what_a_lost_grant_takes_away() {
+    let world = Scenario::start().await;
+    let mut spec = world.spec();
+    world.apply("backend", &spec).await;
+    world.ready("backend").await;
+    spec["suspend"] = json!(true);
+    world.apply("backend", &spec).await;
+    world.not_ready("backend", "Suspended").await;
+    world.vault.delete(&format!("sys/policies/acl/{}", world.name("backend"))).await;
+    world.grant_this(&json!({"roles": []})).await;
+    world.eventually("the role is gone", async || world.role("backend").await.0 == 404).await;
+    assert_eq!(world.gone_of().await, [false, true, true, false], "nothing else is touched, nor put right");
+    let role_is_owned = |binding: &VaultJwtBinding| {
+        binding.status.iter().flat_map(|status| &status.managed_objects).any(|managed| managed.kind == ObjectKind::Role)
+    };
+    let binding = world.wait("backend", "the record says so", |binding| !role_is_owned(binding)).await;
+    assert_eq!(condition(&binding, "Ready"), Some(("False".into(), "Suspended".into())));
+
+    // Nor by no longer naming it.
+    spec["kv"] = json!([]);
+    world.apply("backend", &spec).await;
+    world.judged("backend").await;
+    assert_eq!(world.gone_of().await, [false, true, true, false]);
+    world.grant_this(&json!({"roles": [], "kv": []})).await;
+    world.eventually("the value is gone", async || world.gone_of().await[3]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_never_ends_in_time_does_not_keep_what_a_lost_grant_takes_away() {
+    let world = Scenario::start().await;
+    let mut spec = world.spec();
+    world.apply("backend", &spec).await;
+    world.ready("backend").await;
+    spec["timeout"] = json!("1s");
+    world.apply("backend", &spec).await;
+    world.ready("backend").await;
+    // A pass makes more requests than one.
+    let mut connection = world.connection_spec(&world.role);
+    connection["limits"]["requestsPerSecond"] = json!(1);
+    connection["grants"][0]["roles"] = json!([]);
+    world.connect(&connection).await;
+    world.eventually("the role is gone", async || world.role("backend").await.0 == 404).await;
+    world.not_ready("backend", "TimedOut").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

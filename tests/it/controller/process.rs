@@ -8,7 +8,8 @@ use kube::core::ApiResource;
 use serde_json::json;
 use vault_jwt_operator::api::VaultJwtBinding;
 
-use super::scenario::Scenario;
+use super::gate::{Behind, Gate};
+use super::scenario::{Scenario, condition};
 use crate::lab::operator::Operator;
 use crate::lab::vault::VaultRequest;
 use crate::lab::{Lab, eventually};
@@ -24,6 +25,50 @@ async fn own_lab(controller_manager: bool) -> (&'static Lab, String) {
 
 fn start(lab: &Lab) -> Operator {
     Operator::start(lab, &["--service-account", "default/operator"]).unwrap()
+}
+
+/// The founding case under another name, and without what only one binding can have.
+fn small(world: &Scenario, name: &str) -> serde_json::Value {
+    let mut spec = world.spec();
+    spec["roles"][0]["name"] = json!(world.name(name));
+    spec["roles"][0]["tokenPolicies"] = json!([world.name(name)]);
+    spec["policies"][0]["name"] = json!(world.name(name));
+    spec["kv"] = json!([]);
+    spec["auth"].as_object_mut().unwrap().remove("config");
+    spec
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_that_does_not_answer_holds_up_no_binding_of_another() {
+    let (lab, role) = own_lab(false).await;
+    let _operator = Operator::start(lab, &["--service-account", "default/operator", "--concurrency", "1"]).unwrap();
+    let (slow, sound) = tokio::join!(Scenario::on(lab, role.clone()), Scenario::on(lab, role));
+    let gate = Gate::before(lab.vault_server.address()).await;
+    let mut connection = slow.connection_spec(&slow.role);
+    connection["address"] = json!(gate.address());
+    slow.connect(&connection).await;
+    for name in ["a", "b", "c"] {
+        slow.apply(name, &small(&slow, name)).await;
+        slow.ready(name).await;
+    }
+    gate.lead_to(Behind::Silence);
+    let before = gate.knocks();
+    for name in ["a", "b", "c"] {
+        let mut spec = small(&slow, name);
+        spec["roles"][0]["boundSubject"] = json!("edited");
+        slow.apply(name, &spec).await;
+    }
+    sound.eventually("a pass waits for the silent Vault", async || gate.knocks() > before).await;
+    sound.apply("backend", &sound.spec()).await;
+    sound.ready("backend").await;
+    for name in ["a", "b", "c"] {
+        let binding = slow.bindings().get(name).await.unwrap();
+        assert_eq!(condition(&binding, "Ready").unwrap().0, "True", "{name} was waited for: {:?}", binding.status);
+    }
+    gate.lead_to(Behind::Vault);
+    for name in ["a", "b", "c"] {
+        slow.ready(name).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,6 +164,9 @@ async fn an_object_that_it_cannot_decode_is_reported_and_stops_no_other() {
     let world = Scenario::on(lab, role).await;
     world.apply("broken", &world.spec()).await;
     let managed = world.ready("broken").await.status.unwrap().managed_objects;
+    let doomed = small(&world, "doomed");
+    world.apply("doomed", &doomed).await;
+    world.ready("doomed").await;
 
     // An older schema let more pass.
     let definitions: Api<CustomResourceDefinition> = Api::all(world.kube.clone());
@@ -136,6 +184,7 @@ async fn an_object_that_it_cannot_decode_is_reported_and_stops_no_other() {
     })
     .await
     .unwrap();
+    api.patch("doomed", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     let schema = json!([{"op": "replace", "path": "/spec", "value": strict.spec}]);
     let schema: json_patch::Patch = serde_json::from_value(schema).unwrap();
     definitions.patch(name, &PatchParams::default(), &Patch::Json::<()>(schema)).await.unwrap();
@@ -150,12 +199,7 @@ async fn an_object_that_it_cannot_decode_is_reported_and_stops_no_other() {
     assert!(conditions.to_string().contains("cannot decode"), "{conditions}");
     assert_eq!(status("/managedObjects").await.unwrap().as_array().unwrap().len(), managed.len(), "the record stays");
     // Its work stands, and others go on; also after a restart.
-    let mut other = world.spec();
-    other["roles"][0]["name"] = json!(world.name("other"));
-    other["roles"][0]["tokenPolicies"] = json!([world.name("other")]);
-    other["policies"][0]["name"] = json!(world.name("other"));
-    other["kv"] = json!([]);
-    other["auth"].as_object_mut().unwrap().remove("config");
+    let other = small(&world, "other");
     world.apply("other", &other).await;
     world.ready("other").await;
     operator.stop().await.unwrap();
@@ -164,6 +208,10 @@ async fn an_object_that_it_cannot_decode_is_reported_and_stops_no_other() {
     world.nudge("other").await;
     assert_eq!(world.role("backend").await.0, 200);
     assert_eq!(status("/conditions").await.unwrap(), conditions, "reported once");
+    // To be deleted it need not be understood.
+    api.delete("doomed", &DeleteParams::default()).await.unwrap();
+    world.eventually("doomed is gone", async || api.get_opt("doomed").await.unwrap().is_none()).await;
+    assert_eq!(world.role("doomed").await.0, 404);
 
     // Corrected, it goes on where it was.
     let corrected = json!({"spec": {"drift": "Correct"}});
