@@ -288,7 +288,7 @@ async fn bindings_that_enable_one_mount_at_once_are_all_ready() {
     futures::future::join_all(names.iter().map(|name| world.apply(name, &spec))).await;
     for name in &names {
         world.ready(name).await;
-        assert!(world.events(name, "NotReady").await.is_empty());
+        assert_eq!(world.events(name, "NotReady").await, Vec::<String>::new());
     }
 }
 
