@@ -34,6 +34,8 @@ pub(crate) struct Pass {
     pub(crate) news: Vec<News>,
     /// The session was closed under it because the connection has changed, or other bindings have: it says nothing.
     pub(crate) cut: bool,
+    /// Nothing failed but writes to KV secrets that another binding, or somebody else, wrote at the same moment.
+    pub(crate) collided: bool,
 }
 
 impl Pass {
@@ -125,6 +127,11 @@ async fn look(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
     if pass.cut {
         return Action::requeue(pace::jitter(Duration::from_secs(1)));
     }
+    if pass.collided && state.failures < COLLISIONS {
+        // Those who collided must not meet again in step, nor wait ever longer for each other.
+        state.failures += 1;
+        return Action::requeue(Duration::from_millis(fastrand::u64(20..500)));
+    }
     finish(binding, context, state, pass, before.as_ref()).await
 }
 
@@ -139,6 +146,9 @@ async fn rest(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
     status::write(binding, context, state, &Phase::Suspended(outcome), None).await;
     action
 }
+
+/// How often a collision is nothing but a reason to try again at once.
+const COLLISIONS: u32 = 8;
 
 /// How long a pass waits for a config write, which goes on by itself behind it.
 const CONFIG_PATIENCE: Duration = Duration::from_secs(20);
@@ -276,7 +286,11 @@ async fn pass(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
     outcome.issues.extend(news::drift_issue(&report.drift));
     let closed = |failure: &sync::Failure| matches!(failure.cause, Cause::Vault(VaultError::Closed));
     let cut = report.failures.iter().any(closed);
-    Pass { outcome, managed: Some(report.managed), drift: report.drift, news, cut }
+    let mismatch = |failure: &sync::Failure| matches!(failure.cause, Cause::Vault(VaultError::CasMismatch { .. }));
+    let collided = !report.failures.is_empty()
+        && report.failures.len() == outcome.issues.len()
+        && report.failures.iter().all(mismatch);
+    Pass { outcome, managed: Some(report.managed), drift: report.drift, news, cut, collided }
 }
 
 /// The session that a binding works with.

@@ -14,6 +14,7 @@ use super::{cluster, pace};
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::status::ConnectionStatus;
 use crate::api::{REQUESTED_AT, VaultConnection};
+use crate::vault::{ConnectFailure, VaultError};
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// One connection is asked for all its bindings, so it may be asked often.
@@ -65,7 +66,14 @@ pub(crate) async fn reconcile(connection: Arc<VaultConnection>, context: Arc<Con
 
 /// Whether Vault is there and lets the operator in.
 async fn look(live: &Connection, connection: &VaultConnection, context: &Context) -> Result<(), Issue> {
-    let health = live.server.health().await.map_err(|error| Issue::of_vault(&error, ConditionType::Reachable))?;
+    let health = live.server.health().await.map_err(|error| {
+        let issue = Issue::of_vault(&error, ConditionType::Reachable);
+        let field = match &error {
+            VaultError::Unreachable { reason: ConnectFailure::Tls(_), .. } => "spec.tls",
+            _ => "spec.address",
+        };
+        Issue { message: format!("{field}: {}; check this setting, and that Vault is up", issue.message), ..issue }
+    })?;
     context.remember_cluster_id(connection, health.cluster_id.clone());
     let unavailable =
         |reason, message: &str| Err(Issue::new(Class::Unavailable, ConditionType::Reachable, reason, message));
@@ -76,9 +84,10 @@ async fn look(live: &Connection, connection: &VaultConnection, context: &Context
         return unavailable(Reason::VaultSealed, "Vault is sealed; unseal it");
     }
     match live.shared() {
-        Some(session) => {
-            session.vault.authenticate().await.map_err(|error| Issue::of_vault(&error, ConditionType::Authenticated))
-        }
+        Some(session) => session.vault.authenticate().await.map_err(|error| {
+            let issue = Issue::of_vault(&error, ConditionType::Authenticated);
+            Issue { message: format!("spec.auth: {}", issue.message), ..issue }
+        }),
         None => Ok(()),
     }
 }

@@ -50,6 +50,12 @@ impl Events {
             note.truncate(end);
             note.push('…');
         }
+        let (namespace, name) = (about.namespace.as_deref(), about.name.as_deref());
+        if news.warning {
+            tracing::warn!(kind = about.kind, namespace, name, reason = news.reason, "{note}");
+        } else {
+            tracing::info!(kind = about.kind, namespace, name, reason = news.reason, "{note}");
+        }
         let event = Event {
             type_: if news.warning { EventType::Warning } else { EventType::Normal },
             reason: news.reason.to_owned(),
