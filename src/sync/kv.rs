@@ -102,10 +102,16 @@ async fn read_unless(
     let found = read_as(vault, version, mount, path, &unchanged).await;
     let surprising = match &found {
         Ok(found) => found.metadata.is_none() && matches!(found.data, Data::Absent),
-        Err(error) => matches!(error, VaultError::Rejected { .. } | VaultError::NoMount { .. }),
+        // A policy that names only the paths of one version denies those of the other.
+        Err(error) => {
+            matches!(error, VaultError::Rejected { .. } | VaultError::NoMount { .. } | VaultError::Denied { .. })
+        }
     };
     if surprising {
-        let now = vault.kv_version_again(mount).await?;
+        let now = match (vault.kv_version_again(mount).await, &found) {
+            (Err(_), Err(VaultError::Denied { .. })) => return found,
+            (now, _) => now?,
+        };
         if now != version {
             return read_as(vault, now, mount, path, &unchanged).await;
         }

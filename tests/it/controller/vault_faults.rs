@@ -214,6 +214,42 @@ async fn a_kv_mount_may_be_missing_be_made_and_change_its_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_kv_mount_that_changed_its_version_is_found_although_the_policy_denies_the_old_paths() {
+    let world = Scenario::start().await;
+    let (kv, identity) = (&world.kv, unique("v2only"));
+    let rule = |path: &str| {
+        format!("path \"{path}\" {{ capabilities = [\"create\", \"read\", \"update\", \"patch\", \"delete\"] }}\n")
+    };
+    let policy = [format!("{kv}/data/*"), format!("{kv}/metadata/*")].map(|path| rule(&path)).concat();
+    world
+        .vault
+        .write(&format!("sys/policies/acl/{identity}"), &json!({"policy": policy + &rule("auth/*") + &rule("sys/*")}))
+        .await;
+    let (_, issued) = world.vault.post("auth/token/create", &json!({"policies": [identity], "no_parent": true})).await;
+    world.secret("operator", &json!({"token": issued["auth"]["client_token"]})).await;
+    let mut connection = world.connection_spec("");
+    let secret = json!({"namespace": world.namespace, "name": "operator", "key": "token"});
+    connection["auth"] = json!({"token": {"secretRef": secret}});
+    world.connect(&connection).await;
+    world.vault.enable(&format!("auth/{}", world.mount), "jwt").await;
+    world.apply("backend", &world.spec()).await;
+    world.ready("backend").await;
+    for version in ["1", "2"] {
+        assert_eq!(world.vault.delete(&format!("sys/mounts/{kv}")).await.0, 204);
+        let mount = json!({"type": "kv", "options": {"version": version}});
+        world.vault.write(&format!("sys/mounts/{kv}"), &mount).await;
+        world
+            .eventually(&format!("version {version} is noticed"), async || {
+                let binding = world.nudge("backend").await;
+                condition(&binding, "Synced").is_some_and(|(status, _)| (status == "True") == (version == "2"))
+            })
+            .await;
+    }
+    let secret = world.vault.read(&format!("{kv}/data/app/tfc-token")).await;
+    assert_eq!(secret["data"]["Badal_devex"], "s3cr3t-value");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_version_1_secret_keeps_what_others_have_in_it() {
     let world = Scenario::start().await;
     let kv = format!("{}-v1", world.kv);
