@@ -57,7 +57,8 @@ pub(crate) async fn reconcile(binding: Arc<VaultJwtBinding>, context: Arc<Contex
     // It may have changed while it waited.
     let Some(binding) = context.bindings.get(&this) else { return Action::await_change() };
     let mut state = context.take_state(&binding);
-    let action = look(&binding, &context, &mut state).await;
+    // On the heap only from here on: a thousand passes that wait for a place must not each hold room for a whole one.
+    let action = Box::pin(look(&binding, &context, &mut state)).await;
     context.put_state(&binding, state);
     action
 }
@@ -127,11 +128,12 @@ async fn look(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
     if pass.cut {
         return Action::requeue(pace::jitter(Duration::from_secs(1)));
     }
-    if pass.collided && state.failures < COLLISIONS {
-        // Those who collided must not meet again in step, nor wait ever longer for each other.
-        state.failures += 1;
+    if pass.collided && state.collisions < COLLISIONS {
+        // Those who collided must not meet again in step. One of them gets through each time, so it is no failure.
+        state.collisions += 1;
         return Action::requeue(Duration::from_millis(fastrand::u64(20..500)));
     }
+    state.collisions = 0;
     finish(binding, context, state, pass, before.as_ref()).await
 }
 
@@ -148,7 +150,7 @@ async fn rest(binding: &VaultJwtBinding, context: &Context, state: &mut BindingS
 }
 
 /// How often a collision is nothing but a reason to try again at once.
-const COLLISIONS: u32 = 8;
+const COLLISIONS: u32 = 50;
 
 /// How long a pass waits for a config write, which goes on by itself behind it.
 const CONFIG_PATIENCE: Duration = Duration::from_secs(20);

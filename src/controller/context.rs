@@ -27,6 +27,8 @@ pub(crate) struct BindingState {
     pub(crate) memory: Memory,
     /// Passes in a row that had something to retry.
     pub(crate) failures: u32,
+    /// Passes in a row that collided with another writer of a KV secret.
+    pub(crate) collisions: u32,
     /// The resource version of our last status write, until the store has caught up with it.
     written: Option<String>,
 }
