@@ -11,6 +11,7 @@ mod contest;
 mod context;
 mod deletion;
 mod events;
+mod identity;
 mod index;
 mod news;
 mod outcome;
